@@ -111,7 +111,7 @@ class Attention:
     def keys_read(self) -> float:
         """Keys (and values) of one sequence that are read from memory at least once."""
         limit = min(x for x in (self.window or self.kv_len, self.topk or self.kv_len))
-        return min(self.kv_len, limit + self.q_len)
+        return min(self.kv_len, limit + max(self.q_len - 1.0, 0.0))
 
     @property
     def flops(self) -> float:
@@ -157,7 +157,8 @@ class MoE:
     @property
     def active_experts(self) -> float:
         """Local experts that get at least one token, in expectation under even independent routing."""
-        return self.local_experts * (1.0 - (1.0 - self.topk / self.experts) ** self.tokens)
+        unreached: float = (1.0 - self.topk / self.experts) ** self.tokens
+        return self.local_experts * (1.0 - unreached)
 
     @property
     def matrices(self) -> float:
@@ -170,7 +171,8 @@ class MoE:
     @property
     def bytes(self) -> float:
         weights = self.active_experts * self.matrices * self.hidden * self.intermediate / self.tp * weight_bytes(self.dtype)
-        moved = self.rank_tokens * (self.hidden * (activation_bytes(self.dtype) + 2.0) + (self.matrices + 1.0) * self.intermediate / self.tp * 2.0)
+        inner = (self.matrices + 1.0) * self.intermediate / self.tp * 2.0
+        moved = self.rank_tokens * (self.hidden * (activation_bytes(self.dtype) + 2.0) + inner)
         return weights + moved
 
 

@@ -1,0 +1,74 @@
+"""Which number type each part of a model runs in.
+
+A checkpoint names its own types, and a deployment that asks for what the checkpoint is (or for nothing) gets
+exactly those: gpt-oss at "fp4" keeps bf16 attention around its four-bit experts. Asking for another type moves
+all linear layers to it, with two exceptions that published checkpoints share:
+
+- four-bit weights on a model with multi-head latent attention leave its attention projections in bf16
+  (nvidia/DeepSeek-R1-FP4 and its kin);
+- a checkpoint whose attention is 16 bit apart from its experts (gpt-oss, Kimi K2 Thinking) keeps it so.
+
+The embedding, the router and the output head are always 16 bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from windtunnel.catalog.model import ModelSpec
+from windtunnel.errors import InvalidInputError, nearest
+from windtunnel.workload.ops import BITS
+
+KV_DTYPES = ("bf16", "fp16", "fp8", "int8", "fp4")
+WIDE = ("bf16", "fp16", "fp32")
+FOUR_BIT = ("fp4", "w4a16", "w4a8")
+QUANTISED_INPUTS = ("fp8", "int8", "fp4", "fp6", "w4a8")
+"""Types whose matrix inputs are quantised by an operator of their own; w8a8_dynamic counts it as its own part."""
+
+_NARROW_DISPATCH = ("fp8", "int8", "w8a8_dynamic", "fp4", "fp6", "w4a8")
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionPlan:
+    """Types of the attention projections, of dense feed-forward and shared experts, of routed experts, of the
+    cache, of the head, of the latent products that MLA absorbs in decode, and of tokens sent to experts."""
+
+    attention: str = "bf16"
+    dense: str = "bf16"
+    experts: str = "bf16"
+    kv: str = "bf16"
+    head: str = "bf16"
+    absorbed: str = "bf16"
+    dispatch: str = "bf16"
+
+
+def precision_plan(spec: ModelSpec, precision: str = "", kv_precision: str = "") -> PrecisionPlan:
+    """The types that ``spec`` runs in when ``precision`` is asked for ("": as the checkpoint is stored).
+
+    The cache is bf16 unless ``kv_precision`` says otherwise. Raises InvalidInputError for an unknown type.
+    """
+    if precision and precision not in BITS:
+        raise InvalidInputError("precision", f"'{precision}' is not a number type; nearest: {_near(precision, BITS)}")
+    if kv_precision and kv_precision not in KV_DTYPES:
+        near = _near(kv_precision, KV_DTYPES)
+        raise InvalidInputError("kv_precision", f"'{kv_precision}' is not a cache type; nearest: {near}")
+    attention, dense, experts = (spec.precision_of(part) for part in ("attention", "rest", "experts"))
+    if precision and precision not in (spec.precision, spec.expert_precision):
+        keeps_attention = precision not in WIDE and attention in WIDE and experts not in WIDE
+        latent = any(layer.attention is not None and layer.attention.kind == "mla" for layer in spec.layers)
+        if not keeps_attention:
+            attention = "bf16" if latent and precision in FOUR_BIT else precision
+        dense = experts = precision
+    return PrecisionPlan(
+        attention=attention,
+        dense=dense,
+        experts=experts,
+        kv=kv_precision or "bf16",
+        dispatch="fp8" if experts in _NARROW_DISPATCH else "bf16",
+    )
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    return ", ".join(nearest(name, names) or names)
