@@ -1,0 +1,1 @@
+"""How the families of language models write their config.json: one file a kind of part."""
