@@ -72,7 +72,9 @@ class Attention:
 
     prefill: causal over the new tokens (kv_len includes them). decode: q_len is 1, or 1 + drafted tokens.
     qk_dim and v_dim are per head; window > 0 limits what a token sees; topk > 0 likewise, chosen (sparse).
-    mla: absorbed multi-head latent attention, where all heads share one latent of qk_dim and v is its part.
+    mla: all heads share one cached vector of qk_dim, of which the value is a part (absorbed latent attention).
+    compress > 0: a token sees the last ``window`` tokens (0: none) and entries that stand for ``compress``
+    tokens each, topk of them at most where topk > 0.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Attention:
     window: float = 0.0
     topk: float = 0.0
     count: float = 1.0
+    compress: float = 0.0
 
     @property
     def family(self) -> str:
@@ -98,20 +101,27 @@ class Attention:
     @property
     def seen(self) -> float:
         """Keys that one query sees on average."""
+        if not self.compress:
+            return self._seen(min(self.window or self.kv_len, self.topk or self.kv_len))
+        entries = self._seen(self.topk * self.compress if self.topk else self.kv_len) / self.compress
+        return entries + (self._seen(self.window) if self.window else 0.0)
+
+    def _seen(self, limit: float) -> float:
+        """Mean of min(past + i, limit) over the queries i = 1..q_len."""
         past = self.kv_len - self.q_len
-        limit = min(x for x in (self.window or self.kv_len, self.topk or self.kv_len, self.kv_len))
-        if past >= limit:
-            return limit
-        # queries i = 1..q_len see min(past + i, limit) keys
+        if not self.q_len or past >= limit:
+            return min(limit, self.kv_len)
         ramp = min(self.q_len, limit - past)
-        total = ramp * past + ramp * (ramp + 1.0) / 2.0 + (self.q_len - ramp) * limit
-        return total / self.q_len if self.q_len else 0.0
+        return (ramp * past + ramp * (ramp + 1.0) / 2.0 + (self.q_len - ramp) * limit) / self.q_len
 
     @property
     def keys_read(self) -> float:
-        """Keys (and values) of one sequence that are read from memory at least once."""
-        limit = min(x for x in (self.window or self.kv_len, self.topk or self.kv_len))
-        return min(self.kv_len, limit + max(self.q_len - 1.0, 0.0))
+        """Keys (and values) of one sequence that are read from memory at least once; queries choose different ones."""
+        in_window = self.window + max(self.q_len - 1.0, 0.0)
+        if not self.compress:
+            return min(self.kv_len, in_window if self.window else self.kv_len, self.topk * self.q_len or self.kv_len)
+        entries = self.kv_len / self.compress
+        return min(entries, self.topk * self.q_len or entries) + (min(self.kv_len, in_window) if self.window else 0.0)
 
     @property
     def flops(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from windtunnel.catalog.model import FfnSpec
-from windtunnel.workload.llm.attention import Block, quantise
+from windtunnel.workload.llm.block import Block, quantise
 from windtunnel.workload.llm.parallel import ParallelPlan
 from windtunnel.workload.llm.precision import QUANTISED_INPUTS, PrecisionPlan
 from windtunnel.workload.llm.tokens import StepTokens
@@ -67,7 +67,8 @@ class MixtureBlock:
     One data-parallel group: every rank has all tokens, computes what its experts add, and an all-reduce sums.
     Several groups: each rank takes its share of its group's tokens. Where experts are whole (moe_tp 1) it sends
     them to the ranks of the chosen experts and gets results back; where they are cut it gathers all tokens and
-    scatters the sums. Shared experts then are whole on every rank and see the rank's share.
+    scatters the sums. Shared experts then are whole on every rank and see the rank's share. With a latent width,
+    tokens are projected to it before they are sent and back after they return.
     """
 
     def __init__(
@@ -77,7 +78,8 @@ class MixtureBlock:
         self.tp, self.dp, self.chips = parallel.tp, parallel.dp, float(parallel.stage_chips)
         self.ep, self.moe_tp = float(parallel.moe_ep), float(parallel.moe_tp)
         self.spread = parallel.dp > 1
-        self.dtype = precision.experts
+        self.dtype, self.beside = precision.experts, precision.dense
+        self.latent, self.width = float(spec.latent), float(spec.latent or hidden)
         self.experts, self.topk, self.intermediate = float(spec.experts), float(spec.topk), float(spec.intermediate)
         # a token is sent once to each rank that holds one of its experts
         self.targets = self.ep * (1.0 - (1.0 - 1.0 / self.ep) ** spec.topk)
@@ -92,22 +94,35 @@ class MixtureBlock:
         out.append(Elementwise(f"{prefix}router_topk", own * (4.0 * self.experts + 8.0 * self.topk), count=count))
         if self.shared:
             self.shared.emit(own, out, times)
+        if self.latent:
+            out.append(Gemm(f"{prefix}expert_in_proj", own, self.latent, hidden, self.beside, count))
         if self.spread:
-            if self.moe_tp == 1.0:
-                sent = own * self.targets * hidden * self.dispatch_bytes
-                out.append(Collective(f"{prefix}dispatch", "all_to_all", sent, self.chips, count))
-            else:
-                gathered = m * self.dp * hidden * self.dispatch_bytes
-                out.append(Collective(f"{prefix}moe_all_gather", "all_gather", gathered, self.chips, count))
-        out.append(MoE(f"{prefix}experts", m * self.dp, hidden, self.intermediate, self.experts, self.topk, self.dtype,
+            self._emit_spread(m, own, out, count)
+        out.append(MoE(f"{prefix}experts", m * self.dp, self.width, self.intermediate, self.experts, self.topk, self.dtype,
                        self.ep, self.moe_tp, self.spec.gated, count))  # fmt: skip
-        if not self.spread:
-            if self.tp > 1:
-                out.append(Collective(f"{prefix}moe_all_reduce", "all_reduce", 2.0 * m * hidden, float(self.tp), count))
-            return
-        if self.moe_tp == 1.0:
-            out.append(Collective(f"{prefix}combine", "all_to_all", 2.0 * own * self.targets * hidden, self.chips, count))
-        else:
-            out.append(Collective(f"{prefix}moe_reduce_scatter", "reduce_scatter", 2.0 * m * self.dp * hidden, self.chips, count))
-        if self.tp > 1:
+        if self.spread:
+            self._emit_gathered(m, own, out, count)
+        if self.latent:
+            out.append(Gemm(f"{prefix}expert_out_proj", own, hidden, self.latent, self.beside, count))
+        if self.tp > 1 and self.spread:
             out.append(Collective(f"{prefix}moe_all_gather_tp", "all_gather", 2.0 * m * hidden, float(self.tp), count))
+        elif self.tp > 1:
+            out.append(Collective(f"{prefix}moe_all_reduce", "all_reduce", 2.0 * m * hidden, float(self.tp), count))
+
+    def _emit_spread(self, m: float, own: float, out: list[Op], count: float) -> None:
+        """Tokens to experts: sent to the chosen ones, or gathered everywhere."""
+        if self.moe_tp == 1.0:
+            sent = own * self.targets * self.width * self.dispatch_bytes
+            out.append(Collective(f"{self.prefix}dispatch", "all_to_all", sent, self.chips, count))
+        else:
+            gathered = m * self.dp * self.width * self.dispatch_bytes
+            out.append(Collective(f"{self.prefix}moe_all_gather", "all_gather", gathered, self.chips, count))
+
+    def _emit_gathered(self, m: float, own: float, out: list[Op], count: float) -> None:
+        """Results, in 16 bit, back to the ranks that own the tokens."""
+        if self.moe_tp == 1.0:
+            sent = 2.0 * own * self.targets * self.width
+            out.append(Collective(f"{self.prefix}combine", "all_to_all", sent, self.chips, count))
+        else:
+            partial = 2.0 * m * self.dp * self.width
+            out.append(Collective(f"{self.prefix}moe_reduce_scatter", "reduce_scatter", partial, self.chips, count))

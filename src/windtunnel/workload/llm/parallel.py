@@ -100,7 +100,7 @@ def _check_tp(spec: ModelSpec, tp: int) -> None:
 
 
 def _heads_allow(attention: AttentionSpec, tp: int) -> bool:
-    if attention.q_heads % tp:
+    if attention.q_heads % tp or (attention.o_lora_rank and attention.o_groups % tp):
         return False
     if attention.kind == "mla":
         return True
@@ -111,6 +111,8 @@ def _heads_allow(attention: AttentionSpec, tp: int) -> bool:
 def _heads_told(attention: AttentionSpec) -> str:
     if attention.kind == "mla":
         return f"{attention.q_heads} heads"
+    if attention.o_lora_rank:
+        return f"{attention.q_heads} query heads in {attention.o_groups} output groups"
     return f"{attention.q_heads} query and {attention.kv_heads} key-value heads"
 
 
@@ -174,3 +176,22 @@ def stage_layers(spec: ModelSpec, pp: int) -> list[tuple[float, Layer]]:
         kinds = [(layer.count * share[layer.ffn is not None and layer.ffn.experts > 0], layer) for layer in spec.layers]
         return [(count, layer) for count, layer in kinds if count]
     return [(layer.count * held / total, layer) for layer in spec.layers]
+
+
+def draft_layer(spec: ModelSpec) -> Layer:
+    """The layer that multi-token prediction repeats: one of the model's own, with a cache and with experts where it has any.
+
+    **Source:** DeepSeek-V3 (arXiv 2412.19437, section 2.2); Qwen3-Next's and GLM-4.5's checkpoints do the same.
+    """
+
+    def fitness(layer: Layer) -> tuple[bool, bool, bool, int]:
+        caches = layer.attention is not None and layer.attention.kind != "linear"
+        return (
+            layer.attention is not None and layer.ffn is not None,
+            caches,
+            layer.ffn is not None and layer.ffn.experts > 0,
+            layer.count,
+        )
+
+    best = max(spec.layers, key=fitness)
+    return Layer(1, best.attention, best.ffn)

@@ -8,7 +8,7 @@ all linear layers to it, with two exceptions that published checkpoints share:
   (nvidia/DeepSeek-R1-FP4 and its kin);
 - a checkpoint whose attention is 16 bit apart from its experts (gpt-oss, Kimi K2 Thinking) keeps it so.
 
-The embedding, the router and the output head are always 16 bit.
+The embedding, the router and the output head are always 16 bit, and engines load fp32 checkpoints as bf16.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class PrecisionPlan:
 def precision_plan(spec: ModelSpec, precision: str = "", kv_precision: str = "") -> PrecisionPlan:
     """The types that ``spec`` runs in when ``precision`` is asked for ("": as the checkpoint is stored).
 
-    The cache is bf16 unless ``kv_precision`` says otherwise. Raises InvalidInputError for an unknown type.
+    The cache is what ``kv_precision`` or else the checkpoint asks for, or else bf16. An unknown type raises InvalidInputError.
     """
     if precision and precision not in BITS:
         raise InvalidInputError("precision", f"'{precision}' is not a number type; nearest: {_near(precision, BITS)}")
     if kv_precision and kv_precision not in KV_DTYPES:
         near = _near(kv_precision, KV_DTYPES)
         raise InvalidInputError("kv_precision", f"'{kv_precision}' is not a cache type; nearest: {near}")
-    attention, dense, experts = (spec.precision_of(part) for part in ("attention", "rest", "experts"))
+    attention, dense, experts = (_loaded(spec.precision_of(part)) for part in ("attention", "rest", "experts"))
     if precision and precision not in (spec.precision, spec.expert_precision):
         keeps_attention = precision not in WIDE and attention in WIDE and experts not in WIDE
         latent = any(layer.attention is not None and layer.attention.kind == "mla" for layer in spec.layers)
@@ -64,9 +64,13 @@ def precision_plan(spec: ModelSpec, precision: str = "", kv_precision: str = "")
         attention=attention,
         dense=dense,
         experts=experts,
-        kv=kv_precision or "bf16",
+        kv=kv_precision or spec.kv_precision or "bf16",
         dispatch="fp8" if experts in _NARROW_DISPATCH else "bf16",
     )
+
+
+def _loaded(stored: str) -> str:
+    return "bf16" if stored == "fp32" else stored
 
 
 def _near(name: str, known: Iterable[str]) -> str:

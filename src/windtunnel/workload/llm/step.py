@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from windtunnel.catalog.model import Layer, ModelSpec
 from windtunnel.errors import InvalidInputError, UnsupportedError
-from windtunnel.workload.llm.attention import Block, attention_blocks
+from windtunnel.workload.llm.attention import attention_blocks
+from windtunnel.workload.llm.block import Block
 from windtunnel.workload.llm.ffn import ffn_blocks
-from windtunnel.workload.llm.parallel import ParallelPlan, stage_layers
+from windtunnel.workload.llm.parallel import ParallelPlan, draft_layer, stage_layers
 from windtunnel.workload.llm.precision import PrecisionPlan
 from windtunnel.workload.llm.tokens import StepTokens
 from windtunnel.workload.ops import Collective, Elementwise, Gemm, Op
@@ -23,8 +24,7 @@ class Workload:
         self._layers = _Layers(stage_layers(spec, parallel.pp), spec.hidden, parallel, precision, "")
         self._drafts: _Layers | None = None
         if spec.mtp_layers:
-            last = spec.layers[-1]
-            self._drafts = _Layers([(1.0, Layer(1, last.attention, last.ffn))], spec.hidden, parallel, precision, "mtp_")
+            self._drafts = _Layers([(1.0, draft_layer(spec))], spec.hidden, parallel, precision, "mtp_")
 
     def step(self, tokens: StepTokens, *, head: bool = True) -> list[Op]:
         """The operators of one rank of the fullest pipeline stage, in the order they run; none for no tokens.
