@@ -244,7 +244,8 @@ class ModelSpec:
 
     def cache_numbers_of(self, context: float) -> float:
         """Numbers that the KV cache keeps for one sequence of ``context`` tokens, over all layers."""
-        return sum(layer.count * layer.attention.cache_numbers_of(context) for layer in self.layers if layer.attention is not None)
+        mixers = [(layer.count, layer.attention) for layer in self.layers if layer.attention is not None]
+        return sum(count * spec.cache_numbers_of(context) for count, spec in mixers)
 
     @property
     def state_numbers(self) -> int:

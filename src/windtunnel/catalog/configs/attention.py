@@ -43,7 +43,7 @@ def head_width(fields: Fields, q_heads: int) -> int:
         return fields.whole(field)
     hidden = fields.whole("hidden_size")
     if hidden % q_heads:
-        fields.fail("hidden_size", f"{hidden} cannot be cut into {q_heads} heads (num_attention_heads), and head_dim is not stated")
+        fields.fail("hidden_size", f"{hidden} cannot be cut into {q_heads} heads (num_attention_heads); head_dim is needed")
     return hidden // q_heads
 
 
@@ -53,12 +53,16 @@ def sliding_layers(fields: Fields, n: int) -> list[str]:
     if named:
         return named
     if fields.has("sliding_window_pattern") and fields.has("sliding_window"):
+        letters = fields.values["sliding_window_pattern"]
+        if isinstance(letters, str) and 0 < len(letters) <= MAX_LAYERS and set(letters) <= {"L", "G"}:  # local and global
+            return [FULL if letters[i % len(letters)] == "G" else SLIDING for i in range(n)]
         every = fields.whole("sliding_window_pattern", high=MAX_LAYERS)
         return [FULL if (i + 1) % every == 0 else SLIDING for i in range(n)]
     if fields.has("full_attention_interval"):
         every = fields.whole("full_attention_interval", high=MAX_LAYERS)
         return [FULL if (i + 1) % every == 0 else LINEAR for i in range(n)]
-    if fields.has("sliding_window") and fields.flag("use_sliding_window", fields.text("model_type") in ("mistral", "mixtral", "phi3")):
+    always = fields.text("model_type") in ("mistral", "mixtral", "phi3")
+    if fields.has("sliding_window") and fields.flag("use_sliding_window", always):
         # in Qwen2 and Qwen3 only the layers from max_window_layers on slide
         first = fields.whole("max_window_layers", low=0, high=MAX_LAYERS, default=0)
         return [SLIDING if i >= first else FULL for i in range(n)]
@@ -133,7 +137,8 @@ def latent(fields: Fields, n: int) -> Mixers:
     if not fields.has("index_topk"):
         return [spec] * n
     chosen = replace(spec, topk=fields.whole("index_topk", high=WHOLE_CONTEXT))
-    indexing = replace(chosen, index_heads=fields.whole("index_n_heads", high=MAX_HEADS), index_dim=fields.whole("index_head_dim"))
+    index_heads, index_dim = fields.whole("index_n_heads", high=MAX_HEADS), fields.whole("index_head_dim")
+    indexing = replace(chosen, index_heads=index_heads, index_dim=index_dim)
     types = fields.layer_names("indexer_types", n, {"full": "full", "shared": "shared"})
     return [chosen if kind == "shared" else indexing for kind in types or ["full"] * n]
 
@@ -159,7 +164,7 @@ def latent_and_delta(fields: Fields, n: int) -> Mixers:
             places[linear_fields.as_whole(place, f"{field}[{i}]", 1, n)] = spec
     missing = next((i for i in range(1, n + 1) if i not in places), None)
     if missing is not None:
-        linear_fields.fail("kda_layers", f"layer {missing} is neither here nor in full_attn_layers; each of the {n} layers is needed")
+        linear_fields.fail("kda_layers", f"layer {missing} of {n} is neither here nor in full_attn_layers; one is needed")
     return [places[i] for i in range(1, n + 1)]
 
 
@@ -183,15 +188,17 @@ def compressed(fields: Fields, n: int) -> Mixers:
         o_lora_rank=fields.whole("o_lora_rank", low=0, default=0),
         o_groups=groups,
     )
-    sparse = {
-        "topk": fields.whole("index_topk", high=WHOLE_CONTEXT),
-        "index_heads": fields.whole("index_n_heads", high=MAX_HEADS),
-        "index_dim": fields.whole("index_head_dim"),
-    }
+    sparse = replace(
+        window,
+        compress=4,
+        topk=fields.whole("index_topk", high=WHOLE_CONTEXT),
+        index_heads=fields.whole("index_n_heads", high=MAX_HEADS),
+        index_dim=fields.whole("index_head_dim"),
+    )
     ratios = fields.per_layer("compress_ratios", n, at_least=True)
     if not ratios:
         fields.fail("compress_ratios", "missing; one of 0, 4 and 128 a layer is needed")
-    specs: dict[int, AttentionSpec] = {0: window, 128: replace(window, compress=128), 4: replace(window, compress=4, **sparse)}
+    specs = {0: window, 128: replace(window, compress=128), 4: sparse}
     layers: Mixers = []
     for i, ratio in enumerate(ratios):
         if isinstance(ratio, bool) or not isinstance(ratio, int) or ratio not in specs:
@@ -265,3 +272,18 @@ def mimo(fields: Fields, n: int) -> Mixers:
     width = fields.whole("swa_head_dim", default=width)
     sliding = AttentionSpec("gqa", q, kv, width, fields.whole("swa_v_head_dim", default=full.v_dim), window=window_of(fields))
     return [sliding if flag else full for flag in flags]
+
+
+def step(fields: Fields, n: int) -> Mixers:
+    """Step-3.5 and 3.7: grouped attention whose sliding layers have a number of query heads of their own."""
+    layers = grouped(fields, n)
+    other = fields.nested("attention_other_setting") if fields.has("attention_other_setting") else fields
+    field = "num_attention_heads" if other is not fields else "num_sliding_attention_heads"
+    if not other.has(field):
+        return layers
+    kv = other if other.has("num_attention_groups") else fields
+    name = "num_attention_groups" if kv.has("num_attention_groups") else "num_key_value_heads"
+    q, shared = other.whole(field, high=MAX_HEADS), kv.whole(name, high=MAX_HEADS)
+    if q % shared:
+        other.fail(field, f"{q} query heads cannot share {shared} key heads ({kv.name(name)})")
+    return [replace(spec, q_heads=q, kv_heads=shared) if spec is not None and spec.window else spec for spec in layers]

@@ -10,12 +10,15 @@ from windtunnel.catalog.model import FfnSpec
 
 Ffns = list[FfnSpec | None]
 
-UNGATED_ACTIVATIONS = ("relu2", "relu")
-
 
 def dense(fields: Fields, n: int) -> Ffns:
     """The same dense layer everywhere."""
     return [FfnSpec(fields.whole("intermediate_size"))] * n
+
+
+def ungated(fields: Fields, n: int) -> Ffns:
+    """The same layer of two matrices everywhere: StarCoder 2, Nemotron-4."""
+    return [FfnSpec(fields.whole("intermediate_size"), gated=False)] * n
 
 
 def mixture(fields: Fields, intermediate: int, shared: int = 0, *, gated: bool = True, latent: int = 0) -> FfnSpec:
@@ -56,7 +59,8 @@ def deepseek(fields: Fields, n: int) -> Ffns:
     """
     if not fields.has(fields.first("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")):
         return dense(fields, n)
-    width = fields.whole("moe_intermediate_size")
+    names = ("moe_intermediate_size", "intermediate_size") if fields.has("dense_intermediate_size") else ("moe_intermediate_size",)
+    width = fields.whole(*names)
     count = fields.whole("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", low=0, high=MAX_EXPERTS, default=0)
     each = fields.whole("shared_intermediate_size", "share_expert_dim", low=0, default=width)
     shared = count * each

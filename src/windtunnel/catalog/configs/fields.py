@@ -54,6 +54,11 @@ class Fields:
     def has(self, field: str) -> bool:
         return self.values.get(field) is not None
 
+    def with_defaults(self, defaults: Mapping[str, object]) -> Fields:
+        """The same fields, with values for those that are absent."""
+        absent = {field: value for field, value in defaults.items() if not self.has(field)}
+        return Fields({**self.values, **absent}, self.path) if absent else self
+
     def first(self, *fields: str) -> str:
         """The first of the fields that is present; where none is, the first."""
         return next((field for field in fields if self.has(field)), fields[0])

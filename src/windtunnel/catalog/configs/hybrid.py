@@ -6,8 +6,8 @@ Each function gives the list of (mixer, feed-forward) pairs, one a layer.
 from __future__ import annotations
 
 from windtunnel.catalog.configs.attention import head_width, heads
-from windtunnel.catalog.configs.fields import MAX_EXPERTS, MAX_HEADS, MAX_LAYERS, Fields, shown
 from windtunnel.catalog.configs.ffn import mixture
+from windtunnel.catalog.configs.fields import MAX_EXPERTS, MAX_HEADS, MAX_LAYERS, Fields, shown
 from windtunnel.catalog.model import AttentionSpec, FfnSpec
 
 Pairs = list[tuple[AttentionSpec | None, FfnSpec | None]]

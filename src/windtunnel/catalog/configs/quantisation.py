@@ -10,11 +10,11 @@ are compared by their words alone; no pattern of the file is ever run as a regul
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from windtunnel.catalog.configs.fields import MAX_NAMED_MODULES, Fields, shown
-from windtunnel.errors import UnsupportedError
+from windtunnel.errors import UnsupportedError, nearest
 
 ALGORITHMS = {
     "fp8": "fp8",
@@ -36,6 +36,7 @@ ALGORITHMS = {
     "int8": "int8",
 }
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "float8_e4m3fn": "fp8"}
+EXPERT_DTYPES = {"fp4": "fp4", "mxfp4": "fp4", "nvfp4": "fp4", "fp8": "fp8", "int8": "int8", "bf16": "bf16", "bfloat16": "bf16"}
 PARTS = ("attention", "experts", "rest")
 
 _LAYER = re.compile(r"layers\.(\d{1,6})(?:\.|\*|$)")
@@ -53,7 +54,6 @@ class Storage:
     experts: str
     rest: str
     kv: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def _part_of(module: str) -> str:
@@ -70,12 +70,8 @@ def _part_of(module: str) -> str:
     return "rest" if _DENSE.search(name) else ""
 
 
-def _left_out(modules: Iterable[object], n_layers: int) -> set[str]:
-    """The parts that a list of excluded modules leaves out: named by a pattern, or in at least half of the layers.
-
-    Where only shared experts are named and dense layers are not, the rest counts as left out as well: it
-    is the larger half in every model that does so.
-    """
+def _left_out(modules: Iterable[object], n_layers: Mapping[str, int]) -> set[str]:
+    """The parts that a list of excluded modules leaves out: named by a pattern, or in at least half of their layers."""
     layers: dict[str, set[int]] = {part: set() for part in PARTS}
     out: set[str] = set()
     for module in modules:
@@ -86,7 +82,7 @@ def _left_out(modules: Iterable[object], n_layers: int) -> set[str]:
             layers[part].add(int(found[1]))
         else:
             out.add(part)
-    return out | {part for part, named in layers.items() if named and 2 * len(named) >= n_layers}
+    return out | {part for part, named in layers.items() if named and 2 * len(named) >= n_layers[part]}
 
 
 def _group_type(group: Fields) -> str:
@@ -97,17 +93,21 @@ def _group_type(group: Fields) -> str:
     inputs = group.has("input_activations")
     table = {(8, "float"): "fp8", (8, "int"): "int8", (4, "int"): "w4a16", (4, "float"): "fp4" if inputs else "w4a16"}
     if (bits, kind) not in table:
-        raise UnsupportedError(f"{weights.name('num_bits')}: weights of {bits} bit {kind} are not supported; 8 or 4 bit, int or float, are")
+        raise UnsupportedError(f"{weights.name('num_bits')}: weights of {bits} bit {kind} are not supported; 4 and 8 bit are")
     if (bits, kind) == (4, "int") and inputs and group.nested("input_activations").whole("num_bits", high=16, default=8) == 8:
         return "w4a8"
     return table[bits, kind]
+
+
+def _near(name: str) -> str:
+    return (nearest(name, ALGORITHMS, limit=1) or ["fp8"])[0]
 
 
 def _algorithm(fields: Fields, field: str) -> str:
     """The stored type of a named algorithm."""
     name = fields.text(field).lower()
     if name not in ALGORITHMS:
-        raise UnsupportedError(f"{fields.name(field)}: {shown(name)} is not a known quantisation; known: {', '.join(sorted(ALGORITHMS))}")
+        raise UnsupportedError(f"{fields.name(field)}: {shown(name)} is not supported; nearest known: {_near(name)}")
     return ALGORITHMS[name]
 
 
@@ -124,7 +124,7 @@ def _mixed(fields: Fields, base: str) -> dict[str, str]:
         algorithm = value.get("quant_algo") if isinstance(value, dict) else None
         stored = ALGORITHMS.get(algorithm.lower()) if isinstance(algorithm, str) else None
         if stored is None:
-            fields.fail("quantized_layers", f"{shown(algorithm)} is not a known quant_algo; one of {', '.join(sorted(ALGORITHMS))} is needed")
+            fields.fail("quantized_layers", f"{shown(algorithm)} is not a known quant_algo; FP8, NVFP4, W4A16_NVFP4 ... are")
         counts[part][stored] = counts[part].get(stored, 0) + 1
     return {part: max(found, key=lambda stored: found[stored]) if found else base for part, found in counts.items()}
 
@@ -134,7 +134,7 @@ def _excluded(fields: Fields) -> list[object]:
     return [module for name in names for module in fields.items(name, MAX_NAMED_MODULES)]
 
 
-def _kv(fields: Fields) -> str:
+def cache_type(fields: Fields) -> str:
     """fp8 where the checkpoint asks for an eight-bit cache."""
     value = fields.values.get("kv_cache_quant_algo") or fields.values.get("kv_cache_scheme")
     if isinstance(value, dict):
@@ -142,16 +142,16 @@ def _kv(fields: Fields) -> str:
     return "fp8" if isinstance(value, str) and value.upper() == "FP8" else ""
 
 
-def storage(fields: Fields, config: Fields, n_layers: int) -> Storage:
+def storage(fields: Fields, config: Fields, n_layers: Mapping[str, int]) -> Storage:
     """What the stored types of a checkpoint's parts are.
 
     fields: quantization_config, or the "quantization" object of hf_quant_config.json; config: the model's own
-    fields (dtype, expert_dtype).
+    fields (dtype, expert_dtype); n_layers: in how many layers each part is.
     """
     dtype = config.text("dtype", "torch_dtype", default="bfloat16").removeprefix("torch.")
     base = DTYPES.get(dtype)
     if base is None:
-        config.fail(config.first("dtype", "torch_dtype"), f"{shown(dtype)} is not known; one of {', '.join(sorted(DTYPES))} is needed")
+        config.fail(config.first("dtype", "torch_dtype"), f"{shown(dtype)} is not known; one of {', '.join(DTYPES)} is needed")
     if not fields.values:
         return Storage(base, base, base)
     method = fields.text("quant_method").lower()
@@ -178,7 +178,7 @@ def storage(fields: Fields, config: Fields, n_layers: int) -> Storage:
         stored = base
     else:
         raise UnsupportedError(
-            f"{fields.name('quant_method')}: {shown(method)} is not supported; fp8, mxfp4, gptq, awq, compressed-tensors and modelopt are"
+            f"{fields.name('quant_method')}: {shown(method)} is not supported; fp8, mxfp4, gptq, awq, compressed-tensors, modelopt are"
         )
     parts = dict.fromkeys(PARTS, stored)
     if mixed:
@@ -188,7 +188,10 @@ def storage(fields: Fields, config: Fields, n_layers: int) -> Storage:
         parts = {"attention": base, "experts": stored, "rest": base}  # this scheme is for experts alone
     left = _left_out(_excluded(fields), n_layers)
     parts |= dict.fromkeys(left, "fp8" if mixed and method == "fp8" else base)
-    expert = config.text("expert_dtype").lower()
+    stated = fields if fields.has("expert_dtype") else config
+    expert = stated.text("expert_dtype").lower()
     if expert and not mixed:
-        parts["experts"] = ALGORITHMS.get(expert) or {"fp4": "fp4", "bf16": "bf16"}.get(expert) or parts["experts"]
-    return Storage(parts["attention"], parts["experts"], parts["rest"], _kv(fields))
+        if expert not in EXPERT_DTYPES:
+            stated.fail("expert_dtype", f"{shown(expert)} is not known; one of {', '.join(EXPERT_DTYPES)} is needed")
+        parts["experts"] = EXPERT_DTYPES[expert]
+    return Storage(parts["attention"], parts["experts"], parts["rest"], cache_type(fields))
