@@ -1,0 +1,5 @@
+"""``python -m windtunnel`` is ``windtunnel``."""
+
+from windtunnel.cli.main import main
+
+main()

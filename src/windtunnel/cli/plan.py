@@ -1,0 +1,111 @@
+"""``windtunnel plan MODEL --on CHIP,CHIP ...``: which accelerators, how many, how fast, at what cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from windtunnel.cli.files import check_new_folder, check_readable, check_writable
+from windtunnel.cli.params import CHIPS, Duration, OnChips, Precision, Rate, json_option, load_options
+from windtunnel.errors import InfeasibleError, InvalidInputError, UnknownNameError
+from windtunnel.plan.result import Candidate, Plan, Targets
+
+MOST_REQUESTS_PER_S = 1e6
+
+
+@click.command()
+@click.argument("model")
+@click.option("--on", "on", type=OnChips(), required=True, help="Chips and systems to compare; CHIP:N allows at most N chips.")
+@load_options
+@click.option("--ttft", type=Duration(), default=0.0, help="Longest time to the first token of a typical request: 2s, 500ms.")
+@click.option("--tpot", type=Duration(), default=0.0, help="Longest time per output token of a typical request: 50ms.")
+@click.option("--requests-per-s", type=Rate(MOST_REQUESTS_PER_S, "requests/s"), default=0.0, help="Traffic to carry in all.")
+@click.option("--precision", type=Precision(), help="Search this type alone: bf16, fp8, int8, w4a16, fp4 ...; native.")
+@click.option("--engine", metavar="NAME", help="Search this engine alone: vllm, vllm-ascend, sglang ...")
+@click.option("--max-chips", type=CHIPS, help="Most chips of one kind.")
+@click.option("--prices", type=click.Path(path_type=Path), metavar="FILE", help="Your prices and power tariff, in TOML.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained report.")
+@click.option(
+    "--deploy", type=click.Path(path_type=Path), metavar="DIR", help="Also write the launch commands of the best deployment."
+)
+@click.option("--deploy-chip", metavar="NAME", help="Write them for this chip instead.")
+@json_option
+def plan(
+    model: str,
+    on: tuple[str, ...],
+    isl: int,
+    osl: int,
+    ttft: float,
+    tpot: float,
+    requests_per_s: float,
+    precision: str | None,
+    engine: str | None,
+    max_chips: int | None,
+    prices: Path | None,
+    html: Path | None,
+    deploy: Path | None,
+    deploy_chip: str | None,
+    as_json: bool,
+) -> None:
+    """The cheapest deployment on each chip that meets targets.
+
+    MODEL is a name of the catalogue (`windtunnel models`), a config.json, or a folder that holds one. For each chip or
+    system: chips, precision, parallelism, batch and engine; tokens/s, TTFT and TPOT with the interval that holds them in
+    80 % of cases; memory, money, energy; then the Pareto front, and for a chip that fails, why. The exit status is 2
+    where no chip meets the targets.
+    """
+    _check_files(html, deploy, deploy_chip, prices)
+    from windtunnel.catalog.models import model as read_model
+    from windtunnel.cli.checks import check_context
+    from windtunnel.plan.search import plan as search
+
+    check_context(read_model(model), isl, osl)
+    targets = Targets(isl=isl, osl=osl, ttft_s=ttft, tpot_s=tpot, requests_per_s=requests_per_s)
+    result = search(model, on, targets, precision=precision, engine=engine, max_chips=max_chips, prices=prices)
+    chosen = chosen_for_deployment(result, deploy_chip) if deploy is not None and result.ranked else None
+    if as_json:
+        from windtunnel.cli.as_json import dumps, plan_json
+
+        click.echo(dumps(plan_json(result)))
+    else:
+        from windtunnel.cli.render_plan import plan_sheet
+
+        plan_sheet(result).show()
+    if html is not None:
+        from windtunnel.cli.outputs import write_html
+
+        write_html(result, html)
+        click.echo(f"wrote {html}", err=True)
+    if deploy is not None and chosen is not None:
+        from windtunnel.cli.outputs import write_launch_files
+
+        for path in write_launch_files(chosen, deploy):
+            click.echo(f"wrote {path}", err=True)
+    if not result.ranked:
+        raise InfeasibleError("no chip meets the targets" + ("; nothing to deploy" if deploy is not None else ""))
+
+
+def _check_files(html: Path | None, deploy: Path | None, deploy_chip: str | None, prices: Path | None) -> None:
+    if prices is not None:
+        check_readable(prices, "--prices")
+    if html is not None:
+        check_writable(html, "--html")
+    if deploy is not None:
+        check_new_folder(deploy, "--deploy")
+    elif deploy_chip is not None:
+        raise InvalidInputError("--deploy-chip", "says for which chip --deploy DIR writes; add --deploy DIR")
+
+
+def chosen_for_deployment(result: Plan, name: str | None) -> Candidate:
+    """The candidate that --deploy writes: the best of all, or that of the chip ``name``."""
+    if name is None:
+        best = result.ranked[0].best
+        assert best is not None  # ranked holds only chips that have one
+        return best
+    for chip in result.chips:
+        if chip.name == name or chip.name.partition(":")[0] == name:
+            if chip.best is None:
+                raise InfeasibleError(f"--deploy-chip {name}: {chip.why_not or 'nothing that was searched meets the targets'}")
+            return chip.best
+    raise UnknownNameError("chip of the plan", name, [chip.name for chip in result.chips])
