@@ -1,0 +1,46 @@
+/* Direct labels: each goes where it covers least, near the point that it names. */
+const ruler = document.createElement("canvas").getContext("2d");
+
+function textWidth(text, size, weight) {
+  ruler.font = `${weight || 400} ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  return ruler.measureText(text).width;
+}
+
+const SPOTS = [[1, 0], [-1, 0], [0, -1], [0, 1], [0.8, -0.9], [0.8, 0.9], [-0.8, -0.9], [-0.8, 0.9]];
+
+/* items: {px, py, text, gap}, the important first; box: {left, right, top, bottom} in pixels; dots: [px, py] to stay clear of.
+   Returns the items that found room, with the left edge and the middle of their text; `must` items always find some; `occupied` rectangles are left free. */
+function placeLabels(items, box, dots, size, weight, occupied = []) {
+  const taken = [...occupied];
+  const placed = [];
+  for (const item of items) {
+    const w = textWidth(item.text, size, weight), h = size * 1.25;
+    let best = null;
+    for (const far of [1, 2, 3.2]) {
+      for (const [sx, sy] of SPOTS) {
+        const reach = (item.gap || 9) * far;
+        const left = sx > 0 ? item.px + reach * sx : sx < 0 ? item.px + reach * sx - w : item.px - w / 2;
+        const top = item.py + sy * (reach + h * 0.45) - h / 2;
+        const rect = [left, top, left + w, top + h];
+        const outside = rect[0] < box.left || rect[2] > box.right || rect[1] < box.top || rect[3] > box.bottom;
+        const over = taken.filter((t) => rect[0] < t[2] && rect[2] > t[0] && rect[1] < t[3] && rect[3] > t[1]).length;
+        const on = dots.filter(([x, y]) => x > rect[0] - 3 && x < rect[2] + 3 && y > rect[1] - 2 && y < rect[3] + 2).length;
+        const cost = (outside ? 1000 : 0) + over * 400 + on * 6 + far * 3;
+        if (!best || cost < best.cost) best = { cost, rect };
+      }
+    }
+    if (best.cost >= 400 && !item.must) continue;
+    taken.push(best.rect);
+    placed.push({ ...item, left: best.rect[0], middle: (best.rect[1] + best.rect[3]) / 2 });
+  }
+  return placed;
+}
+
+/* Text marks at pixel places, with a halo in the paper's colour. */
+function labelMarks(placed, size, weight) {
+  return placed.map((label) =>
+    Plot.text([label.text], {
+      frameAnchor: "top-left", text: [label.text], textAnchor: "start", lineAnchor: "middle", fontSize: size, fontWeight: weight || 400,
+      dx: label.left - label.frame[0], dy: label.middle - label.frame[1], fill: label.fill || INK, stroke: PAPER, strokeWidth: 3.5, paintOrder: "stroke",
+    }));
+}
