@@ -36,7 +36,7 @@ def _family(config: Fields, text: Fields) -> tuple[str, Family, tuple[str, ...]]
         close = nearest(architecture, [*ARCHITECTURES, *FAMILIES]) or ["LlamaForCausalLM"]
         why = f"has {odd}" if odd else f"lacks {missing}"
         raise UnsupportedError(
-            f"{config.name('architectures')}: {architecture[:60]!r} is not supported and {why[:60]}, so that it cannot be read as a "
+            f"{config.name('architectures')}: {architecture[:60]!r} is not supported and {why[:60]}, so it cannot be read as a "
             f"plain Llama-like model; nearest known: {close[0]}"
         )
     return architecture[:200] or "unnamed", DENSE, ("architecture not known: read as a dense Llama-like model by its fields",)

@@ -59,8 +59,9 @@ def deepseek(fields: Fields, n: int) -> Ffns:
     """
     if not fields.has(fields.first("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")):
         return dense(fields, n)
-    names = ("moe_intermediate_size", "intermediate_size") if fields.has("dense_intermediate_size") else ("moe_intermediate_size",)
-    width = fields.whole(*names)
+    # MiniMax-M3 calls the experts' width intermediate_size, the dense layers' dense_intermediate_size
+    plain_experts = fields.has("dense_intermediate_size") and not fields.has("moe_intermediate_size")
+    width = fields.whole("intermediate_size" if plain_experts else "moe_intermediate_size")
     count = fields.whole("n_shared_experts", "num_shared_experts", "moe_num_shared_experts", low=0, high=MAX_EXPERTS, default=0)
     each = fields.whole("shared_intermediate_size", "share_expert_dim", low=0, default=width)
     shared = count * each

@@ -41,7 +41,7 @@ PARTS = ("attention", "experts", "rest")
 
 _LAYER = re.compile(r"layers\.(\d{1,6})(?:\.|\*|$)")
 _ATTENTION = re.compile(r"attn|attention|mixer\.(?:in|out|q|k|v|o)_proj")
-_ASIDE = re.compile(r"norm|indexer|conv1d|bias|gate$|gate_proj_scale|router|lm_head|embed|vision|visual|mtp|shared_expert_gate")
+_ASIDE = re.compile(r"norm|indexer|conv1d|bias|gate$|gate_proj_scale|router|lm_head|embed|vision|visual|patch|mtp|shared_expert_gate")
 _SHARED = re.compile(r"shared_?expert")
 _DENSE = re.compile(r"mlp(?:\.|\\\.|\*|$)|feed_forward|ffn")
 
@@ -178,7 +178,7 @@ def storage(fields: Fields, config: Fields, n_layers: Mapping[str, int]) -> Stor
         stored = base
     else:
         raise UnsupportedError(
-            f"{fields.name('quant_method')}: {shown(method)} is not supported; fp8, mxfp4, gptq, awq, compressed-tensors, modelopt are"
+            f"{fields.name('quant_method')}: {shown(method)} is not supported; fp8, mxfp4, gptq, awq and modelopt are"
         )
     parts = dict.fromkeys(PARTS, stored)
     if mixed:
