@@ -52,12 +52,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 )
 def test_plan_and_fit_are_folders_and_verbs_whichever_way_they_were_imported(first: str) -> None:
     code = (
-        f"{first}
-import windtunnel
-assert callable(windtunnel.plan) and callable(windtunnel.fit)
-"
-        "import windtunnel.plan.result as result
-assert result.Plan"
+        f"{first}\nimport windtunnel\nassert callable(windtunnel.plan) and callable(windtunnel.fit)\n"
+        "import windtunnel.plan.result as result\nassert result.Plan"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=ENVIRONMENT)
 

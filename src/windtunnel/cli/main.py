@@ -66,10 +66,12 @@ def windtunnel() -> None:
     """
 
 
-def usage_message(error: click.ClickException) -> str:
+def usage_message(error: click.ClickException, argv: Sequence[str]) -> str:
     """A usage error in one line: which command, what is wrong, and the nearest that would do."""
     context = getattr(error, "ctx", None)
-    command = context.command.name if context is not None and context.parent is not None else ""
+    command = next((word for word in argv if word in COMMANDS), "")
+    if context is not None and context.parent is None:
+        command = ""
     prefix = f"{command}: " if command else ""
     if isinstance(error, click.NoSuchOption):
         known = [name for p in context.command.get_params(context) for name in p.opts if name.startswith("--")] if context else []
@@ -103,7 +105,7 @@ def run(argv: Sequence[str] | None = None) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     except click.ClickException as error:
-        _complain(usage_message(error))
+        _complain(usage_message(error, sys.argv[1:] if argv is None else argv))
         return 2
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
