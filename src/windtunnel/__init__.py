@@ -19,10 +19,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from windtunnel.catalog.chips import chip as chip
+    from windtunnel.catalog.chip import Chip as Chip
+    from windtunnel.catalog.chip import chip as chip
+    from windtunnel.catalog.chip import chips as chips
     from windtunnel.catalog.fact import Fact as Fact
     from windtunnel.catalog.model import ModelSpec as ModelSpec
     from windtunnel.catalog.models import model as model
+    from windtunnel.catalog.models import models as models
     from windtunnel.errors import DoesNotFitError as DoesNotFitError
     from windtunnel.errors import InfeasibleError as InfeasibleError
     from windtunnel.errors import InvalidInputError as InvalidInputError
@@ -50,10 +53,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "windtunnel.catalog.chips": ("chip",),
+    "windtunnel.catalog.chip": ("Chip", "chip", "chips"),
     "windtunnel.catalog.fact": ("Fact",),
     "windtunnel.catalog.model": ("ModelSpec",),
-    "windtunnel.catalog.models": ("model",),
+    "windtunnel.catalog.models": ("model", "models"),
     "windtunnel.errors": (
         "DoesNotFitError",
         "InfeasibleError",
