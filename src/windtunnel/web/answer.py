@@ -11,8 +11,12 @@ def answer(plan: Plan) -> str:
     ranked = plan.ranked
     if not ranked:
         count = len(plan.chips)
-        return "No chip was asked about." if not count else f"None of the {count} chips meets the targets." if count > 1 else (
-            f"{plan.chips[0].name} does not meet the targets."
+        return (
+            "No chip was asked about."
+            if not count
+            else f"None of the {count} chips meets the targets."
+            if count > 1
+            else (f"{plan.chips[0].name} does not meet the targets.")
         )
     first, best = ranked[0], ranked[0].best
     assert best is not None
@@ -29,10 +33,14 @@ def runner_up(plan: Plan) -> str:
     priced = [c for c in plan.ranked if c.best is not None and c.best.usd_per_mtok is not None]
     if len(priced) > 1 and priced[0].best and priced[1].best and priced[0].best.usd_per_mtok:
         ratio = (priced[1].best.usd_per_mtok or 0.0) / priced[0].best.usd_per_mtok
-        said.append(f"Next is {priced[1].best.chips} {words.TIMES} {priced[1].name} at {words.number(ratio, 2)} times that price.")
+        said.append(
+            f"Next is {priced[1].best.chips} {words.TIMES} {priced[1].name} at {words.number(ratio, 2)} times that price."
+        )
     unpriced = [c.name for c in plan.ranked if c.best is not None and c.best.usd_per_mtok is None]
     if unpriced and priced:
-        said.append(f"{_listed(unpriced)} {'meets' if len(unpriced) == 1 else 'meet'} the targets too, at a price that is not known.")
+        said.append(
+            f"{_listed(unpriced)} {'meets' if len(unpriced) == 1 else 'meet'} the targets too, at a price that is not known."
+        )
     failed = [c.name for c in plan.chips if c.best is None]
     if failed and plan.ranked:
         said.append(f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not meet the targets.")
@@ -56,7 +64,9 @@ def throughput_finding(plan: Plan) -> str:
 def cost_finding(plan: Plan) -> str:
     """The headline of the cost plot."""
     priced = [(c.best.usd_per_mtok, c.name) for c in plan.ranked if c.best is not None and c.best.usd_per_mtok is not None]
-    joules = [(c.best.joules_per_token, c.name) for c in plan.ranked if c.best is not None and c.best.joules_per_token is not None]
+    joules = [
+        (c.best.joules_per_token, c.name) for c in plan.ranked if c.best is not None and c.best.joules_per_token is not None
+    ]
     said = []
     if priced:
         cheap, cheap_name = min(priced)
@@ -82,14 +92,20 @@ def roofline_finding(chip: ChipPlan) -> str:
         return f"{chip.name}: no operator was recorded."
     longest = max(rows, key=lambda row: row.time_s)
     return (
-        f"Decode on {chip.name} is bound by {bound_words(prediction.bound)}; {longest.name} takes "
-        f"{longest.time_s / total:.0%} of the step."
+        f"Decode on {chip.name} is bound by {bound_words(prediction.bound)}; its longest operator, {longest.name}, "
+        f"takes {longest.time_s / total:.0%} of the step."
     )
 
 
 def bound_words(bound: str) -> str:
     """What a bound is called in a sentence."""
-    known = {"memory": "memory bandwidth", "compute": "the matrix unit", "link": "the links", "host": "the host", "launch": "launches"}
+    known = {
+        "memory": "memory bandwidth",
+        "compute": "the matrix unit",
+        "link": "the links",
+        "host": "the host",
+        "launch": "launches",
+    }
     return known.get(bound, bound or "nothing that was named")
 
 

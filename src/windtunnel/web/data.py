@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from windtunnel.plan.result import Candidate, ChipPlan, Plan
-from windtunnel.sim.prediction import MemoryUse, OperatorRow, Prediction
+from windtunnel.sim.prediction import MemoryUse, OperatorRow
 from windtunnel.web import answer, words
 from windtunnel.web.peaks import ChipPeaks
 
@@ -90,44 +90,41 @@ def _roofs(best: Candidate, name: str, peaks: Mapping[str, ChipPeaks]) -> Json:
     return {"bytes_per_s": found.bytes_per_s or None, "peaks": roofs}
 
 
-def phases(best: Candidate) -> list[tuple[str, Prediction, list[OperatorRow]]]:
+def phases(best: Candidate) -> list[tuple[str, list[OperatorRow]]]:
     """The steps whose operators are shown: prefill from the prefill instance where it is apart."""
-    sources: Iterable[tuple[Prediction, tuple[str, ...]]]
-    sources = [(best.prefill, ("prefill",)), (best.prediction, ("decode",))] if best.prefill else [(best.prediction, ())]
-    found: list[tuple[str, Prediction, list[OperatorRow]]] = []
-    for prediction, wanted in sources:
-        for phase in dict.fromkeys(row.phase for row in prediction.operators):
-            if not wanted or phase in wanted:
-                found.append((phase, prediction, [row for row in prediction.operators if row.phase == phase]))
-    return found
+    rows = best.prediction.operators
+    if best.prefill is not None:
+        before = [row for row in best.prefill.operators if row.phase == "prefill"]
+        rows = (*before, *(row for row in rows if row.phase != "prefill"))
+    return [(phase, [row for row in rows if row.phase == phase]) for phase in dict.fromkeys(row.phase for row in rows)]
 
 
 def _operators(best: Candidate) -> list[Json]:
     """Dots of the roofline: operators that compute something; a row's time, FLOPs and bytes are sums over its launches."""
-    dots = []
-    for phase, _, rows in phases(best):
+    dots: list[Json] = []
+    for phase, rows in phases(best):
         total = sum(row.time_s for row in rows)
-        for row in rows:
-            if row.flops > 0 and row.bytes > 0 and row.time_s > 0:
-                dots.append(
-                    {
-                        "phase": phase,
-                        "name": row.name,
-                        "x": row.flops / row.bytes,
-                        "y": row.flops / row.time_s,
-                        "share": row.time_s / total if total else 0.0,
-                        "time": words.seconds(row.time_s),
-                        "bound": answer.bound_words(row.bound),
-                        "evidence": row.evidence.label,
-                    }
-                )
+        dots += [_dot(phase, row, total) for row in rows if row.flops > 0 and row.bytes > 0 and row.time_s > 0]
     return dots
+
+
+def _dot(phase: str, row: OperatorRow, total: float) -> Json:
+    return {
+        "phase": phase,
+        "name": row.name,
+        "x": row.flops / row.bytes,
+        "y": row.flops / row.time_s,
+        "share": row.time_s / total,
+        "time": words.seconds(row.time_s),
+        "bound": answer.bound_words(row.bound),
+        "evidence": row.evidence.label,
+    }
 
 
 def _off_roof(best: Candidate) -> list[Json]:
     """What a roofline cannot show, such as collectives: its share of each phase's time."""
     shares = []
-    for phase, _, rows in phases(best):
+    for phase, rows in phases(best):
         total = sum(row.time_s for row in rows)
         silent = sum(row.time_s for row in rows if not (row.flops > 0 and row.bytes > 0))
         if total and silent:
@@ -136,7 +133,9 @@ def _off_roof(best: Candidate) -> list[Json]:
 
 
 def _memory(best: Candidate) -> list[Json]:
-    bars = [("prefill", best.prefill.memory), ("decode", best.prediction.memory)] if best.prefill else [("", best.prediction.memory)]
+    bars = (
+        [("prefill", best.prefill.memory), ("decode", best.prediction.memory)] if best.prefill else [("", best.prediction.memory)]
+    )
     return [_memory_bar(role, use) for role, use in bars]
 
 

@@ -15,8 +15,9 @@ from string import Template
 
 from windtunnel.errors import InvalidInputError
 from windtunnel.plan.result import Plan
-from windtunnel.web import answer, tables
+from windtunnel.web import answer, details, tables
 from windtunnel.web.data import page_data, script_json
+from windtunnel.web.markup import esc
 from windtunnel.web.peaks import ChipPeaks
 from windtunnel.web.sources import sources
 
@@ -54,19 +55,19 @@ def render(plan: Plan, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | 
     page = resources.files("windtunnel.web") / "page"
     vendor = resources.files("windtunnel.web") / "vendor"
     return Template((page / "template.html").read_text("utf-8")).substitute(
-        title=tables.esc(f"{plan.model}: which accelerators, how many, at what cost"),
+        title=esc(f"{plan.model}: which accelerators, how many, at what cost"),
         style=(page / "report.css").read_text("utf-8"),
-        model=tables.esc(plan.model),
+        model=esc(plan.model),
         question=tables.question(plan, day, _version()),
-        command=tables.esc(command(plan)),
-        answer=tables.esc(answer.answer(plan)),
-        runner_up=tables.esc(answer.runner_up(plan)),
+        command=esc(command(plan)),
+        answer=esc(answer.answer(plan)),
+        runner_up=esc(answer.runner_up(plan)),
         summary=tables.summary(plan),
         chips_table=tables.chips_table(plan),
-        throughput_finding=tables.esc(answer.throughput_finding(plan)),
-        pareto_table=tables.pareto_tables(plan) or "<p>No front was kept.</p>",
-        cost_finding=tables.esc(answer.cost_finding(plan)),
-        operator_tables=tables.operator_tables(plan) or "<p>No chip meets the targets, so no deployment was chosen.</p>",
+        throughput_finding=esc(answer.throughput_finding(plan)),
+        pareto_table=details.pareto_table(plan) or "<p>No front was kept.</p>",
+        cost_finding=esc(answer.cost_finding(plan)),
+        operator_tables=details.operator_tables(plan) or "<p>No chip meets the targets, so no deployment was chosen.</p>",
         sources=sources(plan),
         data=script_json(page_data(plan, peaks)),
         vendored="\n".join(f"<script>{(vendor / name).read_text('utf-8')}</script>" for name in VENDORED),
@@ -77,7 +78,17 @@ def render(plan: Plan, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | 
 def command(plan: Plan) -> str:
     """The command line that asks the same question."""
     t = plan.targets
-    parts = ["windtunnel", "plan", plan.model, "--on", ",".join(chip.name for chip in plan.chips), "--isl", str(t.isl), "--osl", str(t.osl)]
+    parts = [
+        "windtunnel",
+        "plan",
+        plan.model,
+        "--on",
+        ",".join(chip.name for chip in plan.chips),
+        "--isl",
+        str(t.isl),
+        "--osl",
+        str(t.osl),
+    ]
     parts += ["--ttft", f"{t.ttft_s:g}s"] if t.ttft_s else []
     parts += ["--tpot", f"{t.tpot_s * 1e3:g}ms"] if t.tpot_s else []
     parts += ["--requests-per-s", f"{t.requests_per_s:g}"] if t.requests_per_s else []

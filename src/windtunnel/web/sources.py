@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from windtunnel.plan.result import ChipPlan, Plan
 from windtunnel.sim.prediction import Evidence
-from windtunnel.web.tables import chip_name, esc, unknown
+from windtunnel.web.markup import chip_name, definitions, esc, unknown
 
 MEANING = {
     Evidence.MEASURED: "this very operator was measured on this chip",
@@ -21,10 +21,10 @@ def sources(plan: Plan) -> str:
     used = sorted({chip.best.prediction.evidence for chip in met if chip.best}, reverse=True)
     parts = []
     if used:
-        meaning = "".join(f"<div><dt>{e.label.capitalize()}</dt><dd>{MEANING[e]}.</dd></div>" for e in used)
+        meaning = definitions(((e.label.capitalize(), f"{MEANING[e]}.") for e in used), "terms")
         parts.append(
-            "<h3>Evidence</h3><p>A time is the sum of its operators' times, and a sum keeps the weakest evidence among its parts. "
-            f'The intervals hold the true value in 80&nbsp;% of cases.</p><dl class="terms">{meaning}</dl>'
+            "<h3>Evidence</h3><p>A time is the sum of its operators' times, and a sum keeps the weakest evidence of its parts. "
+            f"The intervals hold the true value in 80&nbsp;% of cases.</p>{meaning}"
         )
     if met:
         items = "".join(_chip_sources(chip, places[id(chip)]) for chip in met)

@@ -16,7 +16,7 @@ function costPlot(key, show, missing) {
         ...known.map((chip) => Plot.barX([chip], { ...row, x: value, fill: colour(chip), insetTop: 22, insetBottom: 8 })),
         Plot.text(known, { ...row, x: value, text: (chip) => show(value(chip)), textAnchor: "start", dx: 7, dy: 7, fontWeight: 650, fill: INK }),
         Plot.text(silent, { ...row, frameAnchor: "left", text: (chip) => (chip.met ? missing : "fails the targets"), textAnchor: "start", dx: 2, dy: 7, fontStyle: "italic", fill: SOFT }),
-        Plot.text(chips, { ...row, frameAnchor: "left", text: "name", textAnchor: "start", dx: 2, dy: -11, fill: INK }),
+        Plot.text(chips, { ...row, frameAnchor: "left", text: (chip) => label(chip.name), textAnchor: "start", dx: 2, dy: -11, fill: INK }),
       ],
     });
   };
@@ -44,7 +44,7 @@ function memoryPlot(width) {
       ...PARTS.map((_, i) => Plot.text(pieces.filter((p) => p.i === i && fits(p)), { y: "id", x: (p) => (p.from + p.to) / 2, text: (p) => figure(p.bytes / GB), dy: 7, fontSize: 12, fill: `var(--on-m${i})` })),
       Plot.rect(bars, { y: "id", x1: 0, x2: "capacity", stroke: SOFT, strokeWidth: 1, insetTop: 22, insetBottom: 8 }),
       ...bars.map((bar) => Plot.text([bar], { y: "id", frameAnchor: "left", textAnchor: "start", dx: 2, dy: -15, fill: INK,
-        text: [`${bar.chip.name}${bar.role ? `, ${bar.role}` : ""}: ${figure(bar.capacity / GB)} GB, ${figure(free(bar) / GB)} GB free`] })),
+        text: [`${label(bar.chip.name)}${bar.role ? `, ${bar.role}` : ""}: ${figure(bar.capacity / GB)} GB, ${figure(free(bar) / GB)} GB free`] })),
     ],
   });
 }

@@ -10,6 +10,9 @@ const INK = "var(--ink)", SOFT = "var(--soft)", RULE = "var(--rule)", PAPER = "v
 const colour = (chip) => `var(--c${chip.place % 8})`;
 const symbol = (chip) => SYMBOLS[chip.place % SYMBOLS.length];
 
+/* A name that is longer than a plot has room for is cut; tables and tips keep it whole. */
+const label = (name) => (name.length > 30 ? `${name.slice(0, 28)}…` : name);
+
 const short = d3.format(".3~s");
 const figure = (value) => (value >= 1000 ? d3.format(",.0f")(value) : d3.format(value >= 100 ? ".0f" : ".3~g")(value));
 const unit = (value, name) => { const [, digits, prefix] = short(value).match(/^([-\d.]+)(.*)$/); return `${digits} ${prefix}${name}`; };

@@ -23,7 +23,7 @@ function paretoPlot(width) {
     marks.push(Plot.ruleX([target], { stroke: INK, strokeWidth: 1.3, strokeDasharray: "5 4" }));
     const text = `target: ${figure(DATA.target.tpot_s * 1000)} ms a token`;
     const inside = target / right < 0.55;
-    marks.push(Plot.text([target], { x: [target], frameAnchor: "top", dy: -10, dx: inside ? -2 : 2, textAnchor: inside ? "start" : "end", text: [`${inside ? "" : ""}${text}${inside ? " →" : ""}`], fill: INK, fontWeight: 600 }));
+    marks.push(Plot.text([target], { x: [target], frameAnchor: "top", dy: -10, dx: inside ? -2 : 2, textAnchor: inside ? "start" : "end", text: [`${text}${inside ? " →" : ""}`], fill: INK, fontWeight: 600 }));
   }
   for (const chip of chips) {
     const front = d3.sort(chip.pareto, (p) => p.x);
@@ -43,7 +43,7 @@ function paretoPlot(width) {
   const size = narrow ? 12 : 13;
   const items = chips.map((chip) => {
     const at = chip.best || d3.greatest(chip.pareto, (p) => p.y);
-    return { px: sx.apply(at.x), py: sy.apply(at.y), text: chip.met ? chip.name : `${chip.name} (fails)`, fill: colour(chip), gap: chip.best ? 13 : 9, must: true, frame: frameOrigin };
+    return { px: sx.apply(at.x), py: sy.apply(at.y), text: chip.met ? label(chip.name) : `${label(chip.name)} (fails)`, fill: colour(chip), gap: chip.best ? 13 : 9, must: true, frame: frameOrigin };
   });
   const dots = points.map((p) => [sx.apply(p.x), sy.apply(p.y)]);
   for (const chip of chips) {
@@ -51,7 +51,7 @@ function paretoPlot(width) {
     for (const [a, b] of d3.pairs(front)) for (const t of [0.25, 0.5, 0.75]) dots.push([sx.apply(a.x + (b.x - a.x) * t), sy.apply(a.y + (b.y - a.y) * t)]);
   }
   const room = { left: base.marginLeft + 2, right: width - 4, top: base.marginTop, bottom: base.height - base.marginBottom };
-  marks.push(...labelMarks(placeLabels(items, room, dots, size, 650), size, 650));
+  marks.push(...labelMarks(placeLabels(items, room, dots, size, 650), size, 650, { x: sx, y: sy }));
   marks.push(Plot.tip(points, Plot.pointer({
     x: "x", y: "y", fill: PAPER, stroke: SOFT, maxRadius: 30,
     title: (p) => `${p.chip.name}, ${figure(p.chips)} chips\n${p.words}\n${figure(p.y)} tokens/s per chip\n${figure(p.x)} tokens/s per user (TPOT ${p.tpot})\nTTFT ${p.ttft} at ${figure(p.concurrency)} requests in flight`,
