@@ -32,13 +32,13 @@ FIELDS = ("name", "aliases", "source", "notes", "base", "published", "config")
 class Published:
     """What the model's makers say its size is.
 
-    without_embedding: their active_parameters leave the input embedding out, as ModelSpec's do not.
-    A zero means that it was not published.
+    left_out: how many of the two vocabulary matrices (embedding, head) their active_parameters leave out;
+    ModelSpec's count both. Where only the total was published, active_parameters equals it.
     """
 
     parameters: float
     active_parameters: float
-    without_embedding: bool
+    left_out: int
     source: str
 
 
@@ -136,9 +136,9 @@ def _parse(key: str, table: Table) -> ModelRecord:
     if "published" not in table.fields:
         return ModelRecord(key, spec, None)
     said = table.table("published")
-    said.only(("parameters", "active_parameters", "without_embedding", "source"))
+    said.only(("parameters", "active_parameters", "left_out", "source"))
     total = said.number("parameters")
-    published = Published(total, said.number("active_parameters", total), said.flag("without_embedding", False), said.text("source"))
+    published = Published(total, said.number("active_parameters", total), said.count("left_out", 0, low=0), said.text("source"))
     return ModelRecord(key, spec, published)
 
 
