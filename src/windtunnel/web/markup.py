@@ -17,8 +17,9 @@ def esc(text: object) -> str:
 
 def chip_name(name: str, place: int) -> str:
     """A chip's name with the mark and colour that it has in every plot."""
+    kind = "chip" if len(name) <= 24 else "chip long"
     return (
-        f'<span class="chip" data-place="{place}" style="--c:var(--c{place % COLOURS})">'
+        f'<span class="{kind}" data-place="{place}" style="--c:var(--c{place % COLOURS})">'
         f'<span class="mark" aria-hidden="true"></span>{esc(name)}</span>'
     )
 

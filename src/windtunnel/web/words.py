@@ -37,6 +37,8 @@ def seconds(value: float) -> str:
 
 def interval(estimate: Estimate) -> str:
     """The two ends of an estimate's interval, in one unit where both have the same."""
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"interval {NOT_KNOWN}"
     low, high = show_time(estimate.low), show_time(estimate.high)
     if low.split(" ")[-1] == high.split(" ")[-1]:
         low = low.split(" ")[0]

@@ -8,7 +8,7 @@ function textWidth(text, size, weight) {
 
 const SPOTS = [[1, 0], [-1, 0], [0, -1], [0, 1], [0.8, -0.9], [0.8, 0.9], [-0.8, -0.9], [-0.8, 0.9]];
 
-/* items: {px, py, text, gap}, the important first; box: {left, right, top, bottom} in pixels; dots: [px, py] to stay clear of.
+/* items: {px, py, text, gap}, the important first; box: {left, right, top, bottom} in pixels; dots: [px, py, radius] to stay clear of.
    Returns the items that found room, with the left edge and the middle of their text; `must` items always find some; `occupied` rectangles are left free. */
 function placeLabels(items, box, dots, size, weight, occupied = []) {
   const taken = [...occupied];
@@ -24,7 +24,7 @@ function placeLabels(items, box, dots, size, weight, occupied = []) {
         const rect = [left, top, left + w, top + h];
         const outside = rect[0] < box.left || rect[2] > box.right || rect[1] < box.top || rect[3] > box.bottom;
         const over = taken.filter((t) => rect[0] < t[2] && rect[2] > t[0] && rect[1] < t[3] && rect[3] > t[1]).length;
-        const on = dots.filter(([x, y]) => x > rect[0] - 3 && x < rect[2] + 3 && y > rect[1] - 2 && y < rect[3] + 2).length;
+        const on = dots.filter(([x, y, r = 2.5]) => x > rect[0] - r && x < rect[2] + r && y > rect[1] - r && y < rect[3] + r).length;
         const cost = (outside ? 1000 : 0) + over * 400 + on * 6 + far * 3;
         if (!best || cost < best.cost) best = { cost, rect, far };
       }

@@ -42,12 +42,12 @@ function rooflinePlot(width) {
     const at = Math.sqrt(x0 * Math.min(ridge, y1 / band)) * (narrow ? 1 : 0.6);
     marks.push(Plot.text([at], { x: [at], y: [band * at], text: [`memory: ${unit(band, "B/s")}`], rotate: angle, dx: -7, dy: -9, ...roofText }));
   }
-  const items = [...decode, ...prefill].filter((op) => op.share >= 0.03).sort((a, b) => b.share - a.share).slice(0, narrow ? 8 : 14).map((op) => ({
+  const items = [...decode, ...prefill].filter((op) => op.share >= 0.03).sort((a, b) => b.share - a.share).slice(0, narrow ? 5 : 14).map((op) => ({
     px: sx.apply(op.x), py: sy.apply(op.y), text: `${label(op.name)} ${d3.format(".0%")(op.share)}`, gap: area(op.share) + 4, frame: [base.marginLeft, base.marginTop],
   }));
   /* the roofs themselves, their names and the dots are in the way of labels */
-  const spread = dots.map((op) => [sx.apply(op.x), sy.apply(op.y)]);
-  for (const peak of peaks) for (let px = sx.apply(band ? peak.flops_per_s / band : x0); px < width; px += 12) spread.push([px, sy.apply(peak.flops_per_s)]);
+  const spread = dots.map((op) => [sx.apply(op.x), sy.apply(op.y), area(op.share)]);
+  for (const peak of peaks) for (let px = sx.apply(band ? peak.flops_per_s / band : x0); px < width; px += 16) spread.push([px, sy.apply(peak.flops_per_s)]);
   const roofs = peaks.map((peak) => [width - 14 - textWidth(roofName(peak), 11.5), sy.apply(peak.flops_per_s) - 16, width, sy.apply(peak.flops_per_s)]);
   const room = { left: base.marginLeft + 2, right: width - 4, top: base.marginTop + 4, bottom: base.height - base.marginBottom };
   marks.push(...labelMarks(placeLabels(items, room, spread, 11.5, 500, roofs), 11.5, 500, { x: sx, y: sy }));
