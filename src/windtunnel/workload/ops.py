@@ -224,7 +224,7 @@ class LinearAttention:
     def flops(self) -> float:
         if self.phase == "decode":
             return 6.0 * self.tokens * self.v_heads * self.k_dim * self.v_dim
-        intra = 2.0 * self.tokens * self.chunk * self.v_heads * (2.0 * self.k_dim + self.v_dim)
+        intra = 2.0 * self.tokens * self.chunk * self.v_heads * (3.0 * self.k_dim + 2.0 * self.v_dim)
         return intra + 6.0 * self.tokens * self.v_heads * self.k_dim * self.v_dim
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,12 +72,7 @@ def parallel_plan(spec: ModelSpec, deployment: Degrees) -> ParallelPlan:
     if not mixtures:
         return ParallelPlan(tp, pp, dp)
     moe_tp, moe_ep = _expert_degrees(mixtures, tp, dp, deployment.moe_tp, deployment.moe_ep)
-    for ffn in mixtures:
-        if ffn.experts % moe_ep:
-            raise _indivisible("moe_ep", moe_ep, f"{ffn.experts} experts", lambda n, e=ffn.experts: e % n == 0)  # type: ignore[misc]
-        if ffn.intermediate % moe_tp:
-            width = ffn.intermediate
-            raise _indivisible("moe_tp", moe_tp, f"expert width {width}", lambda n, w=width: w % n == 0)  # type: ignore[misc]
+    _check_experts(mixtures, tp * dp, moe_tp, moe_ep)
     return ParallelPlan(tp, pp, dp, moe_tp, moe_ep)
 
 
@@ -135,7 +130,7 @@ def _indivisible(field: str, value: int, what: str, allowed: Callable[[int], boo
     return ParallelismError(field, f"{value} does not divide {what}; nearest that would do: {best}")
 
 
-def _expert_degrees(mixtures: Iterable[FfnSpec], tp: int, dp: int, moe_tp: int, moe_ep: int) -> tuple[int, int]:
+def _expert_degrees(mixtures: Collection[FfnSpec], tp: int, dp: int, moe_tp: int, moe_ep: int) -> tuple[int, int]:
     """moe_tp and moe_ep, whose product is tp * dp; a degree of 0 is chosen."""
     chips = tp * dp
     if moe_tp and moe_ep:
@@ -150,12 +145,39 @@ def _expert_degrees(mixtures: Iterable[FfnSpec], tp: int, dp: int, moe_tp: int, 
         if chips % given:
             raise _indivisible(field, given, f"tp x dp = {chips}", lambda n: chips % n == 0)
         return (given, chips // given) if moe_tp else (chips // given, given)
+    fits = _splits(mixtures, chips)
+    if not fits:
+        return (chips, 1) if dp == 1 else (1, chips)
+    return fits[0] if dp == 1 else fits[-1]
+
+
+def _splits(mixtures: Collection[FfnSpec], chips: int) -> list[tuple[int, int]]:
+    """All (moe_tp, moe_ep) that chips can take, the most cut experts first."""
     experts = math.gcd(*(ffn.experts for ffn in mixtures))
     width = math.gcd(*(ffn.intermediate for ffn in mixtures))
-    fits = [n for n in range(1, chips + 1) if chips % n == 0 and experts % n == 0 and width % (chips // n) == 0]
-    if dp == 1:
-        return (chips // fits[0], fits[0]) if fits else (chips, 1)
-    return (chips // fits[-1], fits[-1]) if fits else (1, chips)
+    return [(chips // n, n) for n in _divisors(chips) if experts % n == 0 and width % (chips // n) == 0]
+
+
+def _divisors(n: int) -> list[int]:
+    small = [i for i in range(1, math.isqrt(n) + 1) if n % i == 0]
+    return small + [n // i for i in reversed(small) if i * i != n]
+
+
+def _check_experts(mixtures: Collection[FfnSpec], chips: int, moe_tp: int, moe_ep: int) -> None:
+    for ffn in mixtures:
+        if ffn.experts % moe_ep:
+            field, what = "moe_ep", f"{moe_ep} does not divide {ffn.experts} experts"
+        elif ffn.intermediate % moe_tp:
+            field, what = "moe_tp", f"{moe_tp} does not divide expert width {ffn.intermediate}"
+        else:
+            continue
+        fits = _splits(mixtures, chips)
+        if fits:
+            best_tp, best_ep = min(fits, key=lambda split: abs(split[1] - moe_ep))
+            raise ParallelismError(field, f"{what}; nearest that would do: moe_tp {best_tp} x moe_ep {best_ep}")
+        distance = next(d for d in range(1, chips + 1) if _splits(mixtures, chips - d) or _splits(mixtures, chips + d))
+        best = chips - distance if _splits(mixtures, chips - distance) else chips + distance
+        raise ParallelismError(field, f"{what}, nor does any split of {chips} chips; nearest that would do: {best} chips")
 
 
 def stage_layers(spec: ModelSpec, pp: int) -> list[tuple[float, Layer]]:

@@ -117,6 +117,8 @@ def _check(tokens: StepTokens) -> None:
         value = getattr(tokens, field)
         if not 0.0 <= value < 1e12:
             raise InvalidInputError(field, f"{value} is not a number of tokens between 0 and 1e12")
+    if tokens.decode_q < 1.0:
+        raise InvalidInputError("decode_q", f"{tokens.decode_q} is less than the 1 token that each sequence decodes")
 
 
 def step_ops(spec: ModelSpec, parallel: ParallelPlan, precision: PrecisionPlan, tokens: StepTokens) -> list[Op]:
