@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from windtunnel.catalog.model import ModelSpec as ModelSpec
     from windtunnel.catalog.models import model as model
     from windtunnel.catalog.models import models as models
+    from windtunnel.catalog.system import System as System
+    from windtunnel.catalog.system import system as system
+    from windtunnel.catalog.system import systems as systems
     from windtunnel.errors import DoesNotFitError as DoesNotFitError
     from windtunnel.errors import InfeasibleError as InfeasibleError
     from windtunnel.errors import InvalidInputError as InvalidInputError
@@ -57,6 +60,7 @@ _HOME = {
     "windtunnel.catalog.fact": ("Fact",),
     "windtunnel.catalog.model": ("ModelSpec",),
     "windtunnel.catalog.models": ("model", "models"),
+    "windtunnel.catalog.system": ("System", "system", "systems"),
     "windtunnel.errors": (
         "DoesNotFitError",
         "InfeasibleError",

@@ -1,9 +1,11 @@
-"""What two commands check of the catalogue before they ask: the model's context, and which chip a name stands for."""
+"""What the commands check of the catalogue before they ask: the model's context, and which chip a name stands for."""
 
 from __future__ import annotations
 
+from windtunnel.catalog import chip as chips
+from windtunnel.catalog import system as systems
 from windtunnel.catalog.model import ModelSpec
-from windtunnel.errors import InvalidInputError
+from windtunnel.errors import InvalidInputError, UnknownNameError
 
 
 def check_context(model: ModelSpec, isl: int, osl: int) -> None:
@@ -13,3 +15,22 @@ def check_context(model: ModelSpec, isl: int, osl: int) -> None:
         raise InvalidInputError(
             field, f"{isl:,} + {osl:,} tokens are more than the {model.max_context:,} of {model.id}'s context"
         )
+
+
+def place(name: str) -> tuple[str, str]:
+    """(chip, system) that ``name`` stands for: a chip in its own server, a user's TOML file, or a system and its chip.
+
+    Raises UnknownNameError with the nearest of both.
+    """
+    if name.lower().endswith(".toml"):
+        chips.chip(name)  # a malformed file is refused here
+        return name, ""
+    try:
+        return chips.shelf.resolve(name), ""
+    except UnknownNameError:
+        try:
+            found = systems.system(name)
+        except UnknownNameError:
+            known = [*chips.shelf.ids(), *chips.shelf.aliases(), *systems.shelf.ids(), *systems.shelf.aliases()]
+            raise UnknownNameError("chip or system", name, known)
+        return found.chip, found.id

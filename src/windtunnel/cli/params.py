@@ -57,6 +57,8 @@ class Rate(_Typed):
         self.most, self.what, self.zero = most, what, zero
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value  # a default, which may stand for "not said"
         field = _field(param)
         try:
             number = float(value)
