@@ -175,12 +175,12 @@ def _from_path(path: Path, shown: str) -> ModelSpec:
         folder = path.is_dir()
         file = path / CONFIG if folder else path
         if not file.is_file():
-            there = f"the folder has no {CONFIG}" if folder else f"there is no such file; a {CONFIG}, a model folder or a name is needed"
-            raise InvalidInputError(shown, there)
+            problem = f"the folder has no {CONFIG}" if folder else f"there is no such file; a {CONFIG} or a model folder is needed"
+            raise InvalidInputError(shown, problem)
         beside = file.parent / QUANTISATION
         quantisation = read_json(beside) if beside.is_file() and file.name == CONFIG else None
-    except (OSError, ValueError) as problem:
-        raise InvalidInputError(shown, f"cannot be read: {getattr(problem, 'strerror', None) or 'not a path'}") from None
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(shown, f"cannot be read: {getattr(error, 'strerror', None) or 'not a path'}") from None
     name = (file.parent.resolve().name or "model") if file.name == CONFIG else file.stem.removesuffix("_config")
     return spec_from_config(read_json(file), id=name, source=str(file), quantisation=quantisation)
 
