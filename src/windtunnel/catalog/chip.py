@@ -35,9 +35,21 @@ FIGURES: Mapping[str, tuple[str, str]] = {
 }
 """Every figure that a chip may have: its unit and what it is."""
 
-_TEXTS = ("launched", "status", "process", "foundry", "memory_type", "link", "form_factor", "device", "plugin", "comms_library", "software")
-_HEAD = ("id", "name", "vendor", "aliases", *_TEXTS, "datacenter", "dtypes", "dtypes_complete", "engines", "devices", "part_of", "topology",
-         "notes")  # fmt: skip
+_TEXTS = (
+    "launched",
+    "status",
+    "process",
+    "foundry",
+    "memory_type",
+    "link",
+    "form_factor",
+    "device",
+    "plugin",
+    "comms_library",
+    "software",
+)
+_NAMES = ("id", "name", "vendor", "aliases", "engines", "part_of", "notes")
+_HEAD = (*_NAMES, *_TEXTS, "datacenter", "dtypes", "dtypes_complete", "devices", "topology")
 _GROUPS = ("matrix_flops_per_s", "vector_flops_per_s")
 
 shelf = Shelf("chips", "chip")

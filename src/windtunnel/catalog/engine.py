@@ -27,7 +27,7 @@ shelf = Shelf("engines", "engine")
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], float, int] | None:
-    """What orders versions: release numbers, then candidates before the release, then posts after it. None if it has no number."""
+    """What orders versions: release numbers, candidates before the release, posts after it. None if it has no number."""
     match = _VERSION.match(version.strip()[:60])
     if match is None or any(len(part) > 9 for part in match.group(1).split(".")):
         return None
@@ -77,7 +77,8 @@ class EngineTraits:
         """One default. Raises MissingFactError."""
         fact = self.figures.get(key)
         if fact is None:
-            raise MissingFactError(f"{self.engine} {self.known}".strip(), key, f"known: {', '.join(self.figures) or 'no default'}")
+            hint = f"known: {', '.join(self.figures) or 'no default'}"
+            raise MissingFactError(f"{self.engine} {self.known}".strip(), key, hint)
         return fact.value
 
     def get(self, key: str, default: float) -> float:
@@ -117,11 +118,13 @@ class Engine:
             return self.releases, (f"{self.id}: '{version[:40]}' is no version number, so the newest known is taken ({newest})",)
         first, last = version_key(self.releases[0].since), version_key(newest)
         if first is not None and key < first:
-            older = f"{self.id}: {version} is older than the oldest known version, whose defaults are taken ({self.releases[0].since})"
-            return self.releases[:1], (older,)
+            oldest = self.releases[0].since
+            return self.releases[:1], (
+                f"{self.id}: {version} is older than the oldest known, whose defaults are taken ({oldest})",
+            )
         reached = tuple(r for r in self.releases if (version_key(r.since) or key) <= key)
         if last is not None and key > last:
-            return reached, (f"{self.id}: {version} is newer than the newest known version, whose defaults are taken ({newest})",)
+            return reached, (f"{self.id}: {version} is newer than the newest known, whose defaults are taken ({newest})",)
         return reached, ()
 
     def traits_at(self, version: str = "", chip: Chip | None = None) -> EngineTraits:

@@ -130,7 +130,7 @@ class Table:
             raise self.fail(key, "missing")
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise self.fail(key, f"should be a number, not {type(value).__name__}")
-        if isinstance(value, int) and abs(value) > LARGEST or not math.isfinite(value) or not 0 < value <= LARGEST:
+        if (isinstance(value, int) and abs(value) > LARGEST) or not math.isfinite(value) or not 0 < value <= LARGEST:
             raise self.fail(key, "should be a positive number that a machine could have")
         return float(value)
 
@@ -183,7 +183,8 @@ class Shelf:
 
     def head(self, record: str) -> Table:
         """The fields above the first table of one record: its names, not its figures."""
-        return Table(f"{self.folder}/{record}.toml", parse_toml(self.text(record).split("\n[", 1)[0], f"{self.folder}/{record}.toml"))
+        where = f"{self.folder}/{record}.toml"
+        return Table(where, parse_toml(self.text(record).split("\n[", 1)[0], where))
 
     def aliases(self) -> Mapping[str, str]:
         """Every spelling that resolves, and the id it stands for."""

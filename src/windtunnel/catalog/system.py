@@ -81,7 +81,8 @@ class System:
 def parse_system(table: Table) -> System:
     """A system from its record. Raises InvalidInputError that names the field."""
     texts = ("vendor", "status", "wiring", "scaleout")
-    table.only(("id", "name", "chip", "chips", "aliases", "nodes", "topology", "notes", *texts, *{k.partition(".")[0] for k in FIGURES}))
+    head = ("id", "name", "chip", "chips", "aliases", "nodes", "topology", "notes", *texts)
+    table.only((*head, *{key.partition(".")[0] for key in FIGURES}))
     figures: dict[str, Fact] = {}
     for key, (unit, _) in FIGURES.items():
         group, _, dtype = key.partition(".")
