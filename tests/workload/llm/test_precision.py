@@ -23,6 +23,8 @@ from windtunnel.workload.llm import precision_plan
         ("deepseek-v3", "bf16", "bf16", "bf16", "bf16"),
         ("deepseek-v3", "w8a8_dynamic", "w8a8_dynamic", "w8a8_dynamic", "w8a8_dynamic"),
         ("deepseek-v3", "fp4", "bf16", "fp4", "fp4"),  # as nvidia/DeepSeek-R1-FP4 is
+        ("qwen3-next", "fp4", "bf16", "bf16", "fp4"),  # as nvidia/Qwen3.5-397B-A17B-NVFP4 is
+        ("qwen3-next", "fp8", "fp8", "fp8", "fp8"),
         ("gpt-oss-120b", "", "bf16", "bf16", "fp4"),
         ("gpt-oss-120b", "fp4", "bf16", "bf16", "fp4"),
         ("gpt-oss-120b", "fp8", "bf16", "fp8", "fp8"),

@@ -2,12 +2,15 @@
 
 A checkpoint names its own types, and a deployment that asks for what the checkpoint is (or for nothing) gets
 exactly those: gpt-oss at "fp4" keeps bf16 attention around its four-bit experts. Asking for another type moves
-all linear layers to it, with two exceptions that published checkpoints share:
+all linear layers to it, with three exceptions that published checkpoints share:
 
 - four-bit weights on a model with multi-head latent attention leave its attention projections in bf16
   (nvidia/DeepSeek-R1-FP4 and its kin);
+- four-bit weights on a mixture of experts with linear attention are its routed experts' alone
+  (nvidia/Qwen3.5-397B-A17B-NVFP4);
 - a checkpoint whose attention is 16 bit apart from its experts (gpt-oss, Kimi K2 Thinking) keeps it so.
 
+Where a checkpoint of the asked type is known, its own ModelSpec says more than these rules do.
 The embedding, the router and the output head are always 16 bit, and engines load fp32 checkpoints as bf16.
 """
 
@@ -56,10 +59,11 @@ def precision_plan(spec: ModelSpec, precision: str = "", kv_precision: str = "")
     attention, dense, experts = (_loaded(spec.precision_of(part)) for part in ("attention", "rest", "experts"))
     if precision and precision not in (spec.precision, spec.expert_precision):
         keeps_attention = precision not in WIDE and attention in WIDE and experts not in WIDE
-        latent = any(layer.attention is not None and layer.attention.kind == "mla" for layer in spec.layers)
+        mixers = {layer.attention.kind for layer in spec.layers if layer.attention is not None}
+        experts_alone = precision in FOUR_BIT and "linear" in mixers and spec.is_moe
         if not keeps_attention:
-            attention = "bf16" if latent and precision in FOUR_BIT else precision
-        dense = experts = precision
+            attention = "bf16" if experts_alone or (precision in FOUR_BIT and "mla" in mixers) else precision
+        dense, experts = "bf16" if experts_alone else precision, precision
     return PrecisionPlan(
         attention=attention,
         dense=dense,
