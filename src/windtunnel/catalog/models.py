@@ -175,7 +175,7 @@ def _from_path(path: Path, shown: str) -> ModelSpec:
         folder = path.is_dir()
         file = path / CONFIG if folder else path
         if not file.is_file():
-            problem = f"the folder has no {CONFIG}" if folder else f"there is no such file; a {CONFIG} or a model folder is needed"
+            problem = f"the folder has no {CONFIG}" if folder else f"no such file; a {CONFIG} or a model folder is needed"
             raise InvalidInputError(shown, problem)
         beside = file.parent / QUANTISATION
         quantisation = read_json(beside) if beside.is_file() and file.name == CONFIG else None

@@ -41,7 +41,7 @@ PARTS = ("attention", "experts", "rest")
 
 _LAYER = re.compile(r"layers\.(\d{1,6})(?:\.|\*|$)")
 _ATTENTION = re.compile(r"attn|attention|mixer\.(?:in|out|q|k|v|o)_proj")
-_ASIDE = re.compile(r"norm|indexer|conv1d|bias|gate$|gate_proj_scale|router|lm_head|embed|vision|visual|patch|mtp|shared_expert_gate")
+_ASIDE = re.compile(r"norm|indexer|conv1d|bias|gate$|router|lm_head|embed|vision|visual|patch|mtp")
 _SHARED = re.compile(r"shared_?expert")
 _DENSE = re.compile(r"mlp(?:\.|\\\.|\*|$)|feed_forward|ffn")
 
