@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Literal
 
 from windtunnel.catalog.chip import Chip
@@ -141,15 +142,15 @@ def _published() -> PriceBook:
     return parse_prices(Table("prices.toml", parse_toml(text, "prices.toml")))
 
 
-def price_book(path: str = "") -> PriceBook:
+def price_book(path: str | Path = "") -> PriceBook:
     """The published prices; with a user's file, its entries stand before them and its terms in their place.
 
     Raises InvalidInputError that names the file and the field.
     """
     published = _published()
-    if not path:
+    if not str(path) or str(path) == ".":
         return published
-    own = parse_prices(Table(path, read_toml_file(path)), yours=True)
+    own = parse_prices(Table(str(path), read_toml_file(path)), yours=True)
     book = PriceBook(
         (*own.prices, *published.prices),
         {**published.tariffs, **own.tariffs},
