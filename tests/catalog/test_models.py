@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel.catalog import models as catalogue
+from windtunnel.catalog.model_config import spec_from_config
 from windtunnel.catalog.models import SHELF, model, models, parse_json, record, resolve
 from windtunnel.catalog.store import ID, name_key
 from windtunnel.errors import InvalidInputError, UnknownNameError, WindtunnelError
@@ -220,3 +221,18 @@ def test_any_text_is_an_object_or_refused(text: str) -> None:
 def test_any_name_is_found_or_refused(name: str) -> None:
     with contextlib.suppress(WindtunnelError):
         model(name)
+
+
+@given(st.sampled_from(models()), st.data())
+def test_a_spoilt_record_is_read_or_refused(key: str, data: st.DataObject) -> None:
+    """One field of a real configuration replaced by what does not belong there."""
+    config: dict[str, Any] = json.loads(json.dumps(SHELF.load(key, lambda table: catalogue._config(table, catalogue.MAX_BASES))))
+    part = config.get("text_config", config) if data.draw(st.booleans()) else config
+    field = data.draw(st.sampled_from(sorted(part)))
+    part[field] = data.draw(
+        st.sampled_from([None, True, -1, 0, 1, 3, 10**12, 10**30, math.nan, math.inf, 2.5, "", "x", [], {}, [1], {"a": 1}])
+    )
+    with contextlib.suppress(WindtunnelError):
+        spec = spec_from_config(config, id="m", source="test")
+        assert spec.parameters >= spec.active_parameters > 0
+        assert spec.cache_numbers_of(1e6) >= 0
