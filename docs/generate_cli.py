@@ -21,9 +21,8 @@ written; 130 interrupted.
 
 
 def help_of(command: click.Command, *names: str) -> str:
-    parent = click.Context(
-        windtunnel, info_name="windtunnel", max_content_width=WIDTH, terminal_width=WIDTH, help_option_names=["-h", "--help"]
-    )
+    settings = {**windtunnel.context_settings, "max_content_width": WIDTH, "terminal_width": WIDTH}
+    parent = click.Context(windtunnel, info_name="windtunnel", **settings)
     context = click.Context(command, info_name=names[0], parent=parent) if names else parent
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
@@ -31,7 +30,7 @@ def help_of(command: click.Command, *names: str) -> str:
 def page() -> str:
     """The page as it should be."""
     parts = [HEAD, f"## windtunnel\n\n```text\n{help_of(windtunnel)}\n```\n"]
-    root = click.Context(windtunnel)
+    root = click.Context(windtunnel, **windtunnel.context_settings)
     for name in COMMANDS:
         command = windtunnel.get_command(root, name)
         assert command is not None

@@ -42,9 +42,6 @@ OUTSIDE: dict[str, set[str]] = {
 }
 """Folder -> the packages from outside that it may import; whoever is not listed needs the standard library alone."""
 
-ONLY_INSIDE_FUNCTIONS = {"numpy", "scipy", "torch"}
-"""Packages of the extras: a module that needs them can be imported without them."""
-
 DOORS = {"__init__", "__main__"}
 """The package's own front: they name everything (for type checkers) or call the terminal's face."""
 
@@ -54,34 +51,24 @@ class Import:
     file: Path
     line: int
     name: str
-    deferred: bool
 
     @property
     def place(self) -> str:
         return f"{self.file.relative_to(ROOT)}:{self.line}"
 
 
-def _walk(node: ast.AST, deferred: bool) -> Iterator[tuple[ast.AST, bool]]:
-    for child in ast.iter_child_nodes(node):
-        inside = deferred or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-            inside = True
-        yield child, inside
-        yield from _walk(child, inside)
-
-
 def imports_of(file: Path) -> Iterator[Import]:
-    for node, deferred in _walk(ast.parse(file.read_text(encoding="utf-8")), False):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(file, node.lineno, alias.name, deferred)
+                yield Import(file, node.lineno, alias.name)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}:{node.lineno}: a relative import hides which part it reaches"
             if node.module == "windtunnel":
                 for alias in node.names:
-                    yield Import(file, node.lineno, f"windtunnel.{alias.name}", deferred)
+                    yield Import(file, node.lineno, f"windtunnel.{alias.name}")
             elif node.module:
-                yield Import(file, node.lineno, node.module, deferred)
+                yield Import(file, node.lineno, node.module)
 
 
 def part_of(file: Path) -> str:
@@ -120,8 +107,6 @@ def test_each_outside_package_has_its_place(found: Import) -> None:
     package = found.name.split(".")[0]
     allowed = {name for place, names in OUTSIDE.items() if folder == place or folder.startswith(f"{place}/") for name in names}
     assert package in allowed, f"{found.place}: {package} is not for {folder}"
-    if package in ONLY_INSIDE_FUNCTIONS and not folder.startswith(("run", "workload/program")):
-        assert found.deferred, f"{found.place}: import {package} inside the function that needs it"
 
 
 def test_the_law_has_no_circle() -> None:

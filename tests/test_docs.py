@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
 import shlex
@@ -14,7 +15,11 @@ import pytest
 
 import windtunnel
 from tests.cli import made_up
+from windtunnel.catalog.chip import parse_chip
+from windtunnel.catalog.price import parse_prices
+from windtunnel.catalog.store import Table, parse_toml
 from windtunnel.cli import as_json
+from windtunnel.cli.main import run
 from windtunnel.cli.main import windtunnel as program
 
 ROOT = Path(__file__).parents[1]
@@ -44,7 +49,7 @@ COMMANDS = list(commands())
 
 @pytest.mark.parametrize("words", [words for _, words in COMMANDS], ids=[place for place, _ in COMMANDS])
 def test_every_command_in_the_documentation_parses(words: list[str]) -> None:
-    root = click.Context(program)
+    root = click.Context(program, **program.context_settings)
     name, command, rest = program.resolve_command(root, words)
     assert command is not None
     command.make_context(name, list(rest), parent=root)
@@ -80,6 +85,14 @@ def test_the_page_of_commands_is_what_the_commands_say() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == generator["page"](), "run `make docs`"
 
 
+def test_every_record_in_the_documentation_is_read() -> None:
+    found = {page.name: parse_toml(text, page.name) for page, _, text in blocks("toml")}
+    assert parse_chip(Table("my-chip.toml", found["adding-a-chip.md"])).peak("bf16").value == 256e12
+    book = parse_prices(Table("prices.toml", found["prices.md"]), yours=True)
+    assert {price.item for price in book.prices} == {"h20", "ascend-910b2"}
+    assert book.terms.tariff == "ours"
+
+
 def keys(value: object) -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -90,10 +103,13 @@ def keys(value: object) -> Iterator[str]:
             yield from keys(inner)
 
 
-def test_every_key_of_the_json_is_documented() -> None:
+def test_every_key_of_the_json_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"`(\w+)`", text))
     assert set(keys(as_json.plan_json(made_up.plan()))) <= documented
+    for command in (["chips", "h20"], ["chips", "cloudmatrix-384"], ["models", "deepseek-ai/DeepSeek-R1"]):
+        assert run([*command, "--json"]) == 0
+        assert set(json.loads(capsys.readouterr().out)) <= documented
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

@@ -11,7 +11,7 @@ import pytest
 from tests.cli import made_up
 from tests.cli.conftest import Asked
 from windtunnel.cli.main import run
-from windtunnel.cli.outputs import peaks
+from windtunnel.cli.report import peaks
 from windtunnel.plan.result import ChipPlan, Targets
 from windtunnel.sim.prediction import Load
 

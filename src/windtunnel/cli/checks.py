@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from windtunnel.catalog import chip as chips
-from windtunnel.catalog import system as systems
+from windtunnel.catalog.chip import chip
+from windtunnel.catalog.chip import shelf as chip_shelf
 from windtunnel.catalog.model import ModelSpec
+from windtunnel.catalog.system import shelf as system_shelf
+from windtunnel.catalog.system import system
 from windtunnel.errors import InvalidInputError, UnknownNameError
 
 
@@ -23,14 +25,14 @@ def place(name: str) -> tuple[str, str]:
     Raises UnknownNameError with the nearest of both.
     """
     if name.lower().endswith(".toml"):
-        chips.chip(name)  # a malformed file is refused here
+        chip(name)  # a malformed file is refused here
         return name, ""
     try:
-        return chips.shelf.resolve(name), ""
+        return chip_shelf.resolve(name), ""
     except UnknownNameError:
         try:
-            found = systems.system(name)
+            found = system(name)
         except UnknownNameError:
-            known = [*chips.shelf.ids(), *chips.shelf.aliases(), *systems.shelf.ids(), *systems.shelf.aliases()]
+            known = [*chip_shelf.ids(), *chip_shelf.aliases(), *system_shelf.ids(), *system_shelf.aliases()]
             raise UnknownNameError("chip or system", name, known)
         return found.chip, found.id

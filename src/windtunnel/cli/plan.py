@@ -60,10 +60,21 @@ def plan(
     from windtunnel.cli.checks import check_context
     from windtunnel.plan.search import plan as search
 
-    check_context(read_model(model), isl, osl)
+    spec = read_model(model)
+    check_context(spec, isl, osl)
     targets = Targets(isl=isl, osl=osl, ttft_s=ttft, tpot_s=tpot, requests_per_s=requests_per_s)
     result = search(model, on, targets, precision=precision, engine=engine, max_chips=max_chips, prices=prices)
-    chosen = chosen_for_deployment(result, deploy_chip) if deploy is not None and result.ranked else None
+    # files first: where one cannot be written, the error is all that is said
+    written: list[Path] = []
+    if deploy is not None and result.ranked:
+        from windtunnel.plan.deploy import write_deployment
+
+        written += write_deployment(chosen_for_deployment(result, deploy_chip), spec, targets, deploy)
+    if html is not None:
+        from windtunnel.cli.report import write_html
+
+        write_html(result, html)
+        written.append(html)
     if as_json:
         from windtunnel.cli.as_json import dumps, plan_json
 
@@ -72,16 +83,8 @@ def plan(
         from windtunnel.cli.render_plan import plan_sheet
 
         plan_sheet(result).show()
-    if html is not None:
-        from windtunnel.cli.outputs import write_html
-
-        write_html(result, html)
-        click.echo(f"wrote {html}", err=True)
-    if deploy is not None and chosen is not None:
-        from windtunnel.cli.outputs import write_launch_files
-
-        for path in write_launch_files(chosen, deploy):
-            click.echo(f"wrote {path}", err=True)
+    for path in written:
+        click.echo(f"wrote {path}", err=True)
     if not result.ranked:
         raise InfeasibleError("no chip meets the targets" + ("; nothing to deploy" if deploy is not None else ""))
 

@@ -1,4 +1,4 @@
-"""The files that ``windtunnel plan`` writes beside its answer: the report, and launch commands."""
+"""The report that ``windtunnel plan --html`` writes, with the rooflines of the chips it is about."""
 
 from __future__ import annotations
 
