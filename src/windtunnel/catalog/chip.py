@@ -115,7 +115,7 @@ class Chip:
         """
         if dtype not in self.dtypes and (self.dtypes_complete or dtype not in DTYPES):
             can = f"it can: {', '.join(self.dtypes)}" if self.dtypes else f"types are: {', '.join(DTYPES)}"
-            raise UnsupportedError(f"{self.id} cannot compute {dtype[:40]}; {can}")
+            raise UnsupportedError(f"{self.id} cannot compute {' '.join(dtype.split())[:40]}; {can}")
         return self.figure(f"matrix_flops_per_s.{dtype}")
 
     def _who_has(self, key: str) -> str:

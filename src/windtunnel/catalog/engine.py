@@ -115,7 +115,7 @@ class Engine:
             return self.releases, (f"{self.id}: no version given, so the newest known is taken ({newest})",)
         key = version_key(version)
         if key is None:
-            return self.releases, (f"{self.id}: '{version[:40]}' is no version number, so the newest known is taken ({newest})",)
+            return self.releases, (f"{self.id}: '{version}' is no version number, so the newest known is taken ({newest})",)
         first, last = version_key(self.releases[0].since), version_key(newest)
         if first is not None and key < first:
             oldest = self.releases[0].since
@@ -132,6 +132,7 @@ class Engine:
 
         Without a chip, or where its memory is not known, that of an 80 GB chip is assumed.
         """
+        version = "".join(c for c in " ".join(version.split()) if c.isprintable())[:40]
         memory = chip.value("memory_bytes") if chip is not None and chip.has("memory_bytes") else ASSUMED_MEMORY
         name = chip.id if chip is not None else ""
         start = EngineTraits(self.id, version, "", "", {}, {})

@@ -20,7 +20,7 @@ from windtunnel.catalog.store import Table, name_key, parse_toml, read_toml_file
 from windtunnel.catalog.system import System
 from windtunnel.catalog.system import shelf as system_shelf
 from windtunnel.catalog.system import system as system_named
-from windtunnel.errors import InvalidInputError, UnknownNameError, nearest
+from windtunnel.errors import InvalidInputError, nearest
 
 Basis = Literal["purchase", "rent"]
 HOURS_A_YEAR = 8766.0
@@ -181,12 +181,12 @@ def in_usd(price: Price, book: PriceBook | None = None) -> Price:
 
 
 def usd_per_kwh(book: PriceBook | None = None, tariff: str = "") -> Fact:
-    """An electricity tariff in USD/kWh, that of the book's terms by default. Raises UnknownNameError."""
+    """An electricity tariff in USD/kWh, that of the book's terms by default. Raises InvalidInputError."""
     book = book or _published()
     name = tariff or book.terms.tariff
     fact = book.tariffs.get(name)
     if fact is None:
-        raise UnknownNameError("tariff", name, book.tariffs)
+        raise InvalidInputError("tariff", f"'{name}' is none of {', '.join(book.tariffs)}")
     currency = fact.unit.removesuffix("/kWh")
     if currency == "USD":
         return fact
