@@ -70,6 +70,7 @@ def test_figures_are_of_this_world(record: Chip) -> None:
         "scaleup_bytes_per_s": (1.5e10, 2.1e12),
         "scaleup_chips": (1, 20000),
         "mesh_links": (1, 7),
+        "package_bytes_per_s": (1e11, 1e13),
         "scaleout_bytes_per_s": (1e10, 1.1e11),
         "pcie_gen": (3, 6),
         "tdp_w": (70, 1500),

@@ -59,13 +59,13 @@ def parses_or_complains(parse: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("what", PARSERS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(fields=tables)
 def test_any_table(what: str, fields: dict[str, Any]) -> None:
     parses_or_complains(lambda: PARSERS[what](Table("made up", fields)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(text=st.text(max_size=200))
 def test_any_text(text: str) -> None:
     for parse in PARSERS.values():
@@ -76,7 +76,7 @@ RECORDS = {"chip": shelf.text("ascend-910b2"), "system": system_shelf.text("hgx-
 
 
 @pytest.mark.parametrize("what", RECORDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_record_with_a_piece_replaced(what: str, data: st.DataObject) -> None:
     """Nearly right is where parsers break: a stretch of a real record gives way to something else."""
@@ -90,14 +90,14 @@ def test_a_record_with_a_piece_replaced(what: str, data: st.DataObject) -> None:
     parses_or_complains(lambda: PARSERS[what](Table("changed", parse_toml(changed, "changed"))))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(name=st.text(max_size=300))
 def test_any_name(name: str) -> None:
     for look_up in (chip, system, engine):
         parses_or_complains(lambda look_up=look_up: look_up(name))  # type: ignore[misc]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     version=st.one_of(st.text(max_size=80), st.from_regex(r"v?[0-9]{1,30}(\.[0-9]+){0,8}(rc|post|dev)?[0-9]*", fullmatch=True))
 )

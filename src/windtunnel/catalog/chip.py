@@ -26,6 +26,7 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "scaleup_bytes_per_s": ("byte/s", "scale-up links, one direction, all of the chip's links"),
     "scaleup_chips": ("count", "chips in one scale-up domain"),
     "mesh_links": ("count", "peers that share the scale-up bandwidth in a full mesh"),
+    "package_bytes_per_s": ("byte/s", "link to the other dies of the package, one direction"),
     "scaleout_bytes_per_s": ("byte/s", "network per chip, one direction"),
     "pcie_gen": ("count", "PCIe generation"),
     "tdp_w": ("W", "power limit"),
