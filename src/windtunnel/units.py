@@ -32,7 +32,11 @@ def show_si(value: float, unit: str, digits: int = 3) -> str:
         return f"0 {unit}"
     for factor, prefix in ((PETA, "P"), (TERA, "T"), (GIGA, "G"), (MEGA, "M"), (KILO, "k"), (1.0, "")):
         if abs(value) >= factor:
-            return f"{value / factor:.{digits}g} {prefix}{unit}" if abs(value) / factor < 1000 else f"{value / factor:,.0f} {prefix}{unit}"
+            return (
+                f"{value / factor:.{digits}g} {prefix}{unit}"
+                if abs(value) / factor < 1000
+                else f"{value / factor:,.0f} {prefix}{unit}"
+            )
     return f"{value:.{digits}g} {unit}"
 
 

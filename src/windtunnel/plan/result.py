@@ -86,4 +86,7 @@ class Plan:
     def ranked(self) -> list[ChipPlan]:
         """Chips that meet the targets, cheapest per million tokens first; those without a price after them."""
         met = [c for c in self.chips if c.best is not None]
-        return sorted(met, key=lambda c: (c.best.usd_per_mtok is None, c.best.usd_per_mtok or 0.0, c.best.chips) if c.best else (True, 0.0, 0))
+        return sorted(
+            met,
+            key=lambda c: (c.best.usd_per_mtok is None, c.best.usd_per_mtok or 0.0, c.best.chips) if c.best else (True, 0.0, 0),
+        )

@@ -1,0 +1,214 @@
+"""The cost model: time of an operator on a chip, what bounds it, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from windtunnel.catalog.chip import Chip
+from windtunnel.cost import formulas as f
+from windtunnel.cost.evidence import Evidence
+from windtunnel.cost.formulas import PLAIN, Machine
+from windtunnel.cost.links import Links
+from windtunnel.cost.parameters import ChipParameters, FamilyParameters
+from windtunnel.cost.routing import hottest_rank, touched_experts
+from windtunnel.errors import MissingFactError, UnsupportedError
+from windtunnel.workload.ops import (
+    COMPUTE_DTYPE,
+    Attention,
+    Collective,
+    Elementwise,
+    Gemm,
+    LinearAttention,
+    MoE,
+    Op,
+    weight_bytes,
+)
+
+EVENNESS = 0.5
+"""Share of even routing in the mix of even and power-law routing (see cost.routing); judged on serving measurements."""
+
+_WEIGHT_ONLY = {"fp4": "w4a16"}
+"""What engines do on a chip without a matrix unit for the type: widen the weights on the way, compute in 16 bit."""
+
+_QUANTISING = "_quant"
+"""Operators that narrow a matrix product's input. Measured products of narrow types include that pass, and so do
+their parameters; priced here once more it would count twice."""
+
+_FACTORS = {
+    "all_reduce": lambda n: 2.0 * (n - 1.0) / n,
+    "all_gather": lambda n: (n - 1.0) / n,
+    "reduce_scatter": lambda n: (n - 1.0) / n,
+    "all_to_all": lambda n: (n - 1.0) / n,
+    "p2p": lambda n: 1.0,
+}
+NETWORK_EFFICIENCY = 0.6
+NETWORK_START_S = 12e-6
+"""Across scale-up domains: share of the card's line rate and start of a message over RDMA.
+**Source:** DeepEP's author tables for 400 Gbit/s cards in 2025 (43-58 of 50 GB/s on large messages, less on small ones);
+the start is the order of its low-latency kernels' shortest times. Not fitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpCost:
+    """Seconds of one launch, without ``count``. bound: matrix unit, memory, link or start."""
+
+    time_s: float
+    bound: str
+    evidence: Evidence
+    spread: float
+
+
+class CostModel:
+    """Prices operators on one chip. Build it once: parameters are looked up on first use and kept.
+
+    width: number type of plain floating-point work (bf16 where the chip has it, else fp16).
+    """
+
+    def __init__(self, chip: Chip, links: Links | None = None, own: Mapping[str, Any] | None = None) -> None:
+        self.chip = chip
+        self.links = links or Links.of(chip)
+        self.parameters = ChipParameters.of(chip, own)
+        self._families: dict[tuple[str, str], FamilyParameters] = {}
+        self._machines: dict[str, Machine] = {}
+        self._memory = chip.value("memory_bytes_per_s")
+        self._cache = chip.value("l2_bytes") if chip.has("l2_bytes") else 0.0
+
+    @cached_property
+    def wide(self) -> str:
+        """bf16 where the chip computes it, else fp16."""
+        return "bf16" if "bf16" in self.chip.dtypes else "fp16"
+
+    def running(self, dtype: str) -> str:
+        """The type in which the chip runs what is stored as ``dtype``. Raises UnsupportedError with what it can do."""
+        if dtype in ("bf16", "fp16"):
+            return dtype if dtype in self.chip.dtypes else self.wide
+        compute = COMPUTE_DTYPE.get(dtype, dtype)
+        if compute in self.chip.dtypes:
+            return dtype
+        if dtype in _WEIGHT_ONLY and self.chip.vendor in ("Nvidia", "AMD"):
+            return _WEIGHT_ONLY[dtype]
+        self.chip.peak(compute)
+        raise UnsupportedError(f"{self.chip.id} cannot compute {dtype}")
+
+    def machine(self, dtype: str) -> Machine:
+        """The datasheet figures behind a formula. Raises MissingFactError, UnsupportedError."""
+        if dtype not in self._machines:
+            peak = self.chip.peak(COMPUTE_DTYPE.get(dtype, dtype)).value
+            self._machines[dtype] = Machine(peak, self.chip.peak(self.wide).value, self._memory, self._cache)
+        return self._machines[dtype]
+
+    def family(self, name: str, dtype: str = "") -> FamilyParameters:
+        key = (name, dtype)
+        if key not in self._families:
+            self._families[key] = self.parameters.family(name, dtype)
+        return self._families[key]
+
+    def cost(self, op: Op, *, warm: bool = False) -> OpCost:
+        """Time of one launch of ``op``; warm: its operands may lie in the last cache. No work takes no time."""
+        if isinstance(op, Collective):
+            return self._collective(op)
+        if isinstance(op, Elementwise):
+            if op.bytes <= 0 or op.name.endswith(_QUANTISING):
+                return _NOTHING
+            p = self.family("elementwise")
+            return _priced(
+                f.elementwise(PLAIN, p.values, self.machine(self.wide), op.bytes), p, self._floor(op.bytes, 0.0, self.wide)
+            )
+        if isinstance(op, Gemm):
+            return self._gemm(op, warm)
+        if isinstance(op, MoE):
+            return self._moe(op)
+        if isinstance(op, Attention):
+            return self._attention(op)
+        return self._linear(op)
+
+    def _floor(self, moved: float, flops: float, dtype: str) -> float:
+        """The roofline: no estimate goes below it."""
+        machine = self.machine(dtype)
+        return max(moved / machine.bytes_per_s, flops / machine.flops_per_s)
+
+    def _gemm(self, op: Gemm, warm: bool) -> OpCost:
+        if op.flops <= 0:
+            return _NOTHING
+        dtype = self.running(op.dtype)
+        p, machine = self.family("gemm", dtype), self.machine(dtype)
+        times = f.gemm(PLAIN, p.values, machine, op.m, op.n, op.k, op.batch, weight_bytes(dtype), 1.0 if warm else 0.0)
+        floor = op.flops / machine.flops_per_s if warm else self._floor(op.bytes, op.flops, dtype)
+        return _priced(times, p, floor)
+
+    def _moe(self, op: MoE) -> OpCost:
+        if op.flops <= 0:
+            return _NOTHING
+        dtype = self.running(op.dtype)
+        p, machine = self.family("moe", dtype), self.machine(dtype)
+        touched = touched_experts(PLAIN, op.tokens, op.topk, op.experts, EVENNESS) / op.ep
+        hottest = 1.0 + (hottest_rank(PLAIN, op.tokens, op.experts, op.ep) - 1.0) * (1.0 - EVENNESS)
+        active = min(touched * hottest, op.local_experts)
+        times = f.moe(
+            PLAIN, p.values, machine, op.rank_tokens, hottest, active, op.local_experts, op.tokens, op.hidden,
+            op.intermediate / op.tp, op.matrices, weight_bytes(dtype),
+        )  # fmt: skip
+        return _priced(times, p, op.flops / machine.flops_per_s)
+
+    def _attention(self, op: Attention) -> OpCost:
+        if op.flops <= 0:
+            return _NOTHING
+        p = self.family(op.family)
+        machine = self.machine(self.wide)
+        if op.phase == "prefill":
+            keys = min(op.window or op.kv_len, op.topk or op.kv_len, op.kv_len)
+            times = f.attention_prefill(PLAIN, p.values, machine, op.flops, op.bytes, max(op.seen, 1.0), keys, op.qk_dim)
+        else:
+            cache = op.bytes - 2.0 * op.batch * op.q_len * op.q_heads * (op.qk_dim + op.v_dim)
+            rows = op.batch * (1.0 if op.mla else op.kv_heads)
+            times = f.attention_decode(
+                PLAIN, p.values, machine, op.flops, op.bytes, max(cache, 1.0) if self._cache else 1e18, op.keys_read, rows
+            )
+        return _priced(times, p, op.flops / machine.flops_per_s)
+
+    def _linear(self, op: LinearAttention) -> OpCost:
+        if op.flops <= 0:
+            return _NOTHING
+        p = self.family(op.family)
+        times = f.linear_attention(PLAIN, p.values, self.machine(self.wide), op.flops, op.bytes, op.tokens / max(op.batch, 1.0))
+        return _priced(times, p, 0.0)
+
+    def _collective(self, op: Collective) -> OpCost:
+        if op.bytes <= 0 or op.ranks <= 1:
+            return _NOTHING
+        if self.links.across(op.ranks):
+            return self._across(op)
+        speed = self.links.pair_bytes_per_s if op.kind == "p2p" else self.links.scaleup_bytes_per_s
+        if not speed:
+            raise MissingFactError(self.chip.id, "scaleup_bytes_per_s", f"{op.name} needs the link between {op.ranks:.0f} chips")
+        p = self.family("all_gather" if op.kind == "p2p" else op.kind)
+        times = f.collective(PLAIN, p.values, speed, _FACTORS[op.kind](op.ranks), op.bytes, op.ranks)
+        return OpCost(times[0], "link", p.evidence, p.spread)
+
+    def _across(self, op: Collective) -> OpCost:
+        """Hierarchical: the share that stays in the domain over its links, the rest over the network card."""
+        if not self.links.scaleout_bytes_per_s:
+            raise MissingFactError(
+                self.chip.id, "scaleout_bytes_per_s", f"{op.name} crosses scale-up domains of {self.links.domain}"
+            )
+        domain = float(self.links.domain)
+        inside = self._collective(Collective(op.name, op.kind, op.bytes, min(domain, op.ranks))) if domain > 1 else _NOTHING
+        nodes = op.ranks / domain
+        wire = _FACTORS[op.kind](nodes) * op.bytes / (domain if op.kind == "all_reduce" else 1.0)
+        outside = wire / (self.links.scaleout_bytes_per_s * NETWORK_EFFICIENCY) + NETWORK_START_S
+        return OpCost(inside.time_s + outside, "link", Evidence.DATASHEET, 0.5)
+
+
+_NOTHING = OpCost(0.0, "start", Evidence.MEASURED, 0.0)
+
+
+def _priced(times: f.Times, p: FamilyParameters, floor: float) -> OpCost:
+    """The estimate, never below the roofline, with what takes most of it."""
+    total, compute, memory = (float(t) for t in times)
+    total = max(total, floor)
+    largest = max(compute, memory)
+    bound = "start" if largest < 0.5 * total else ("matrix unit" if compute >= memory else "memory")
+    return OpCost(total, bound, p.evidence, p.spread)

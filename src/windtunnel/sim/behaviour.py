@@ -1,0 +1,71 @@
+"""What an engine adds to the operators: host time, scheduling, what mixed steps save; fitted per engine."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Parameters of one engine (and version), all beyond what its operators take.
+
+    layer_us, step_us: host and gaps in every decode step, per layer and per step. prefill: multiplies the
+    operators of a prompt. mix: share of a prompt's time by which running requests are held up, less than one where
+    its step also decodes. host_us: eager launches of a prefill step, per layer. fixed_ms: from the socket to the first
+    step and back. drafting: factor on the time per token of models that carry multi-token-prediction layers, less than
+    one for versions that were measured with it on. tokens_wait: decode steps that a new prompt waits for.
+    """
+
+    prefill: float
+    mix: float
+    layer_us: float
+    step_us: float
+    host_us: float
+    prefill_step_us: float
+    fixed_ms: float
+    tokens_wait: float
+    drafting: float = 1.0
+    known: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Where four of five measurements lie: measured / predicted between low and high, for the time named."""
+
+    low: float
+    high: float
+
+
+@cache
+def _data() -> dict[str, Any]:
+    return tomllib.loads((files("windtunnel.sim") / "data" / "engines.toml").read_text(encoding="utf-8"))
+
+
+def behaviour(engine: str, version: str = "") -> Behaviour:
+    """The parameters of an engine at a version; of an engine never fitted, the mean of those that were, and ``known`` says so."""
+    table = _data()
+    names = {f.name for f in fields(Behaviour)}
+    kin = table["kin"].get(engine, engine)
+    found = table["engines"].get(kin)
+    chosen = found if found is not None else table["any"]
+    own = Behaviour(
+        **{k: v for k, v in chosen.items() if k in names},
+        known="" if kin == engine and found is not None else (kin if found else "any"),
+    )
+    special = table.get("versions", {}).get(f"{kin} {version}")
+    return replace(own, **{k: v for k, v in special.items() if k in names}) if special else own
+
+
+def spread(metric: str) -> Spread:
+    """The interval of ``ttft`` or ``tpot`` as a factor, from groups of chip and model held out of the fit."""
+    row = _data()["held_out"][metric]
+    return Spread(row["low"], row["high"])
+
+
+def source() -> str:
+    """What the behaviours were fitted on."""
+    return str(_data()["source"])

@@ -1,0 +1,159 @@
+"""A deployment resolved: model, chip, links, precision and engine, ready to be asked what a step takes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from windtunnel.catalog import Chip, EngineTraits, chip, engine, engines_for, system
+from windtunnel.catalog.model import ModelSpec
+from windtunnel.catalog.models import model
+from windtunnel.cost.evidence import Evidence
+from windtunnel.cost.links import Links
+from windtunnel.cost.model import CostModel
+from windtunnel.errors import InvalidInputError, ParallelismError, UnsupportedError
+from windtunnel.sim.behaviour import Behaviour, behaviour
+from windtunnel.sim.prediction import Deployment, OperatorRow
+from windtunnel.workload import llm
+from windtunnel.workload.llm import ParallelPlan, PrecisionPlan, StepTokens, Workload
+
+_DEVICES = {"ascend-910c": "ascend-910c-die", "atlas-300i-duo": "ascend-310p"}
+"""Chips that show as several devices, each with a record of its own: operators run on one device, not across them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """One engine step: seconds of its operators on one rank, of them in collectives, and how far to trust them."""
+
+    seconds: float
+    link_s: float
+    evidence: Evidence
+    spread: float
+
+
+class Instance:
+    """What a deployment comes down to; equal deployments share one (see ``instance``)."""
+
+    def __init__(self, deployment: Deployment, own: Mapping[str, Any] | None = None) -> None:
+        self.deployment = deployment
+        self.spec: ModelSpec = model(deployment.model)
+        self.chip: Chip = chip(deployment.chip)
+        device, plan = _on_devices(self.spec, self.chip, deployment)
+        self.device, self.parallel, self.devices_per_chip = device, plan, plan.chips // deployment.chips
+        self.engine = deployment.engine or _default_engine(self.chip)
+        self.traits: EngineTraits = engine(self.engine).traits_at(deployment.engine_version, self.chip)
+        self.behaviour: Behaviour = behaviour(engine(self.engine).id, deployment.engine_version)
+        self.precision: PrecisionPlan = _precision(self.spec, deployment, device, self.engine)
+        self.costs = CostModel(device, _links(device, deployment), own)
+        for dtype in {self.precision.attention, self.precision.dense, self.precision.experts, self.precision.head}:
+            self.costs.machine(self.costs.running(dtype))
+        self.workload = Workload(self.spec, plan, self.precision)
+        self.weights = llm.weights_bytes(self.spec, plan, self.precision)
+        self.capacity = device.value("memory_bytes")
+
+    @property
+    def stages(self) -> int:
+        return self.parallel.pp
+
+    def kv_bytes(self, context: float) -> float:
+        """Cache of one sequence on one rank."""
+        return llm.kv_bytes(self.spec, self.parallel, self.precision, context)
+
+    def activations(self, tokens: float) -> float:
+        """The most that a step of ``tokens`` needs beside weights and cache, on one rank."""
+        return llm.activation_bytes(self.spec, self.parallel, self.precision, tokens)
+
+    def step(self, tokens: StepTokens) -> StepTime:
+        """The operators of one step, on one rank of the fullest stage."""
+        total = link = weighted = 0.0
+        weakest = Evidence.MEASURED
+        for op in self.workload.step(tokens):
+            cost = self.costs.cost(op)
+            time = cost.time_s * op.count
+            total += time
+            weighted += time * cost.spread
+            if cost.bound == "link":
+                link += time
+            if cost.evidence < weakest and time > 0:
+                weakest = cost.evidence
+        return StepTime(total, link, weakest, weighted / total if total else 0.0)
+
+    def rows(self, phase: str, tokens: StepTokens) -> list[OperatorRow]:
+        """The per-operator table of one step: sums over ``count`` launches on one rank."""
+        out = []
+        for op in self.workload.step(tokens):
+            cost = self.costs.cost(op)
+            if cost.time_s > 0:
+                out.append(
+                    OperatorRow(
+                        phase, op.name, op.family, op.count, cost.time_s * op.count, op.flops * op.count, op.bytes * op.count,
+                        cost.bound, cost.evidence,
+                    )
+                )  # fmt: skip
+        return out
+
+
+def _on_devices(spec: ModelSpec, package: Chip, deployment: Deployment) -> tuple[Chip, ParallelPlan]:
+    """The chip on which operators run and the degrees counted in it: a package of several devices counts more ranks.
+
+    Tensor parallelism goes over a package's devices where the heads divide, else data parallelism does.
+    """
+    if package.id not in _DEVICES or package.devices < 2:
+        return package, llm.parallel_plan(spec, deployment)
+    n = package.devices
+    device = chip(_DEVICES[package.id])
+    wider = replace(deployment, tp=deployment.tp * n, moe_ep=deployment.moe_ep * n if deployment.moe_tp else deployment.moe_ep)
+    try:
+        return device, llm.parallel_plan(spec, wider)
+    except ParallelismError:
+        spread = replace(deployment, dp=deployment.dp * n, moe_tp=0, moe_ep=deployment.moe_ep * n)
+        return device, llm.parallel_plan(spec, spread)
+
+
+def _default_engine(of: Chip) -> str:
+    """The first engine that serves the chip. Raises UnsupportedError where none is known."""
+    served = engines_for(of)
+    if not served:
+        raise UnsupportedError(f"no serving engine is known for {of.id}; name one with engine")
+    return served[0].id
+
+
+def _precision(spec: ModelSpec, deployment: Deployment, device: Chip, engine_id: str) -> PrecisionPlan:
+    asked = deployment.precision
+    kv = deployment.kv_precision
+    narrow = asked in ("fp8", "fp4") or (not asked and spec.precision_of("experts") in ("fp8", "fp4"))
+    if not kv and engine_id == "trtllm" and narrow and "fp8" in device.dtypes:
+        kv = "fp8"
+    return llm.precision_plan(spec, asked, kv)
+
+
+def _links(device: Chip, deployment: Deployment) -> Links:
+    if not deployment.system:
+        return Links.of(device)
+    whole = system(deployment.system)
+    of = whole.its_chip()
+    if of is not None and of.id not in (device.id, device.part_of, deployment.chip):
+        raise InvalidInputError("system", f"{whole.id} is built of {of.id}, not of {deployment.chip}")
+    domain = int(whole.value("scaleup_chips")) if whole.has("scaleup_chips") else 0
+    per_chip = 1
+    if of is not None and of.id != device.id:
+        per_chip = max(of.devices, 1)
+    return Links.of(device, domain=domain * per_chip)
+
+
+_KEPT: OrderedDict[Deployment, Instance] = OrderedDict()
+_MOST_KEPT = 512
+
+
+def instance(deployment: Deployment) -> Instance:
+    """The resolved deployment; recent ones are kept, so that a second prediction is warm."""
+    found = _KEPT.get(deployment)
+    if found is None:
+        found = _KEPT[deployment] = Instance(deployment)
+        if len(_KEPT) > _MOST_KEPT:
+            _KEPT.popitem(last=False)
+    else:
+        _KEPT.move_to_end(deployment)
+    return found

@@ -1,0 +1,93 @@
+"""A closed loop through one engine: requests queue, are prefilled, decode together, and are replaced when done.
+
+Time moves from event to event (a prompt prefilled, a request finished), not step by step: between two events every
+running request gains tokens at the same rate, so one clock of tokens serves them all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+ENTITIES = 48
+"""Most slots that are followed one by one; beyond it, each stands for several equal requests."""
+
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the engine does to requests, in seconds. decode_s: a decode step of so many running requests;
+    prefill_s: one prompt; together: prompts that one step can take; fixed_s: added to every first token (network,
+    tokenisation, scheduling); slots: requests whose cache fits at once."""
+
+    decode_s: Callable[[float], float]
+    prefill_s: float
+    together: float
+    fixed_s: float
+    slots: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopResult:
+    """Means over all requests. batch: requests that decode on average; queued: that wait for a slot or a prefill."""
+
+    ttft_s: float
+    tpot_s: float
+    tokens_per_s: float
+    batch: float
+    queued: float
+
+
+def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 10, spread: float = 0.1) -> LoopResult:
+    """``waves`` requests a slot, all slots starting at once, a new request sent when one ends.
+
+    That is how serving benchmarks measure (``waves`` x concurrency prompts, a bound on those in flight), so the
+    first burst is in the means. Output lengths vary evenly by ``spread`` around osl, as those benchmarks draw them.
+    """
+    entities = int(min(max(round(concurrency), 1), ENTITIES))
+    each = concurrency / entities
+    slots = max(int(service.slots / each), 1)
+    total = entities * waves
+    batch_limit = max(int(service.together / each), 1)
+    prefill = service.prefill_s * each
+    # requests inside an entity are prefilled one after the other: their mean first token is earlier than the last
+    inside = service.prefill_s * (each - 1.0) / 2.0 if service.together < each else 0.0
+    decode = [service.decode_s(n * each) for n in range(min(entities, slots) + 1)]
+
+    now = theta = 0.0
+    waiting: deque[float] = deque([0.0] * entities)
+    sent, running = entities, 0
+    ends: list[tuple[float, float, float]] = []
+    ttft = tpot = busy = 0.0
+    finished = 0
+    while finished < total:
+        if waiting and running < slots:
+            taken = min(len(waiting), batch_limit, slots - running)
+            now += prefill * taken
+            for _ in range(taken):
+                ttft += now - waiting.popleft()
+                sequence = (sent + finished + running) * _GOLDEN % 1.0
+                running += 1
+                length = max(osl * (1.0 + spread * (2.0 * sequence - 1.0)), 1.0)
+                heapq.heappush(ends, (theta + length, now, length))
+            continue
+        end, began, length = heapq.heappop(ends)
+        step = decode[running]
+        busy += (end - theta) * step * running
+        now += (end - theta) * step
+        theta = end
+        tpot += (now - began) / length
+        running -= 1
+        finished += 1
+        if sent < total:
+            sent += 1
+            waiting.append(now)
+    mean_ttft = ttft / total - inside + service.fixed_s
+    mean_tpot = tpot / total
+    rate = total * each * osl / now if now else 0.0
+    return LoopResult(
+        mean_ttft, mean_tpot, rate, busy / now * each if now else 0.0, max(concurrency - busy / now * each, 0.0) if now else 0.0
+    )

@@ -1,0 +1,129 @@
+"""The times of a deployment at a load, as the closed loop needs them: decode by batch, prefill by prompt."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from dataclasses import dataclass
+
+from windtunnel.errors import DoesNotFitError
+from windtunnel.sim.instance import Instance, StepTime
+from windtunnel.sim.loop import Service
+from windtunnel.sim.prediction import Load
+from windtunnel.workload.llm import StepTokens
+
+CHUNK_TOKENS = 8192.0
+"""Tokens that a prefill step takes in where the engine says nothing."""
+MOST_MEMORY = 0.95
+"""Share of device memory that an operator can give an engine when its default share is too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory of one rank: the share that the engine takes, and how many sequences fit over the whole instance."""
+
+    fraction: float
+    slots: float
+    activations: float
+    raised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt's prefill on one data-parallel rank. alone: seconds of its own steps, shared: its part of a step that
+    it fills together with ``together`` prompts; steps: how many chunks."""
+
+    alone: StepTime
+    shared_s: float
+    together: float
+    steps: int
+    tokens: StepTokens
+
+
+def room(of: Instance, load: Load) -> Room:
+    """How much the KV cache gets. Raises DoesNotFitError when not even one sequence fits beside the weights."""
+    chunk = min(of.traits.get("chunk_tokens", CHUNK_TOKENS), max(load.isl, 1.0) * load.concurrency)
+    activations = of.activations(chunk)
+    each = of.kv_bytes(load.isl + load.osl)
+    default = min(of.traits.get("memory_fraction", 0.9), MOST_MEMORY)
+    for fraction in (default, MOST_MEMORY):
+        free = of.capacity * fraction - of.weights - activations
+        slots = free / each * of.parallel.dp if each else math.inf
+        if slots >= 1.0:
+            limit = of.traits.get("max_running", math.inf) * of.parallel.dp
+            return Room(
+                fraction, min(slots * of.stages, limit) if of.stages == 1 else min(slots, limit), activations, fraction > default
+            )
+    need = of.weights + activations + each
+    raise DoesNotFitError(
+        f"{of.deployment.model} needs {need / 1e9:.1f} GB a device on {of.deployment.chips} x {of.chip.id} "
+        f"(weights {of.weights / 1e9:.1f}, one sequence {each / 1e9:.2f}, activations {activations / 1e9:.2f}); "
+        f"it has {of.capacity / 1e9:.1f}: use more chips or fewer bits"
+    )
+
+
+def prompt(of: Instance, load: Load) -> Prompt:
+    """Prefill of one prompt, in the engine's chunks; what a prefix cache holds is context, not work."""
+    chunk = of.traits.get("chunk_tokens", CHUNK_TOKENS)
+    held = load.isl * load.prefix_hit
+    new = max(load.isl - held, 1.0)
+    steps = max(math.ceil(new / chunk), 1)
+    per = new / steps
+    parts = [
+        of.step(StepTokens(prefill_tokens=per, prefill_context=held + i * per, prefill_sequences=1.0)) for i in _sampled(steps)
+    ]
+    scale = steps / len(parts)
+    alone = StepTime(
+        sum(p.seconds for p in parts) * scale,
+        sum(p.link_s for p in parts) * scale,
+        min(p.evidence for p in parts),
+        max(p.spread for p in parts),
+    )
+    together = max(math.floor(chunk / new), 1)
+    shared = alone.seconds
+    if together > 1:
+        full = StepTokens(prefill_tokens=new * together, prefill_context=held, prefill_sequences=float(together))
+        shared = of.step(full).seconds / together
+    return Prompt(
+        alone, shared, float(together), steps, StepTokens(prefill_tokens=per, prefill_context=held, prefill_sequences=1.0)
+    )
+
+
+def _sampled(steps: int) -> list[float]:
+    """Chunks that are priced: all of a few, else five evenly placed (time grows linearly with the context)."""
+    return [float(i) for i in range(steps)] if steps <= 5 else [i * (steps - 1) / 4.0 for i in range(5)]
+
+
+def decode_tokens(of: Instance, load: Load, running: float) -> StepTokens:
+    """A decode step of ``running`` requests over all ranks, half-way through their outputs."""
+    share = running / of.parallel.dp / of.stages
+    drafted = 1.0 if load.mtp_accept > 0 else 0.0
+    return StepTokens(
+        decode_batch=max(share, 1.0 / of.parallel.dp), decode_context=load.isl + load.osl / 2.0, decode_q=1.0 + drafted
+    )
+
+
+def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Service, StepTime]:
+    """What the closed loop asks of this deployment, and the decode step at its fullest batch."""
+    b, stages, dp = of.behaviour, of.stages, float(of.parallel.dp)
+    top = max(min(load.concurrency, space.slots), 1.0)
+    batches = sorted({max(top * q, 1.0) for q in (1.0, 0.55, 0.25, 0.1)} | {1.0})
+    host = (b.layer_us * of.spec.n_layers / stages + b.step_us) * 1e-6
+    factor = (b.drafting if of.spec.mtp_layers and not load.mtp_accept else 1.0) / (1.0 + load.mtp_accept)
+    steps = [of.step(decode_tokens(of, load, n)) for n in batches]
+    times = [max(s.seconds + host, 0.2 * s.seconds) * stages * factor for s in steps]
+
+    def decode_s(running: float) -> float:
+        if running <= batches[0]:
+            return times[0]
+        if running >= batches[-1]:
+            return times[-1]
+        i = bisect.bisect_right(batches, running)
+        share = (running - batches[i - 1]) / (batches[i] - batches[i - 1])
+        return times[i - 1] + share * (times[i] - times[i - 1])
+
+    launch = (b.host_us * of.spec.n_layers / stages * prefill.steps + b.prefill_step_us) * 1e-6
+    occupied = (prefill.shared_s * b.prefill * b.mix + launch / min(prefill.together, 2.0)) / dp
+    own = (prefill.alone.seconds * b.prefill + launch) * stages
+    fixed = b.fixed_ms * 1e-3 + b.tokens_wait * times[-1] + max(own - occupied, 0.0)
+    return Service(decode_s, occupied, prefill.together * dp, fixed, space.slots), steps[-1]
