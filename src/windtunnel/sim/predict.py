@@ -11,6 +11,7 @@ from windtunnel.sim.behaviour import spread
 from windtunnel.sim.instance import Instance, instance
 from windtunnel.sim.loop import closed_loop
 from windtunnel.sim.prediction import Deployment, Load, MemoryUse, OperatorRow, Prediction
+from windtunnel.sim.steady import Role, Steady
 from windtunnel.sim.working_point import Room, decode_tokens, prompt, room, service
 from windtunnel.workload.llm import StepTokens
 
@@ -19,25 +20,44 @@ WAVES = 10
 _LIMITS = {"isl": 1e7, "osl": 1e7, "concurrency": 1e6}
 
 
-def predict(deployment: Deployment, load: Load, *, waves: int = WAVES, operators: bool = True) -> Prediction:
+def predict(
+    deployment: Deployment,
+    load: Load,
+    *,
+    waves: int = WAVES,
+    operators: bool = True,
+    steady: bool = False,
+    role: Role = "both",
+) -> Prediction:
     """What ``deployment`` does when ``load.concurrency`` requests are kept in flight.
 
     TTFT and TPOT are means over a run of ``waves`` requests a slot that starts with all slots at once, as
-    serving benchmarks measure; operators: fill the per-operator table. Raises the errors of ``windtunnel.errors``
-    for what is unknown, unsupported, indivisible or too large.
+    serving benchmarks measure; operators: fill the per-operator table. steady: instead, the means of a service to which
+    requests come at random moments, with ``load.concurrency`` (which may be less than one) in flight on average, as
+    ``windtunnel.sim.steady`` has it; role: whole requests, or what an instance does that only prefills (osl 1) or only
+    decodes, which are steady always. Raises the errors of ``windtunnel.errors`` for what is unknown, unsupported,
+    indivisible or too large.
     """
-    _check(load)
+    steady = steady or role != "both"
+    _check(load, 1e-9 if steady else 1.0)
     of = instance(deployment)
     if of.spec.max_context and load.isl + load.osl > of.spec.max_context:
         most = of.spec.max_context
         raise InvalidInputError("isl", f"isl {load.isl:.0f} + osl {load.osl:.0f} is over {of.spec.id}'s context of {most} tokens")
     space = room(of, load)
     prefill = prompt(of, load)
-    serving, step = service(of, load, space, prefill)
-    run = closed_loop(serving, load.concurrency, load.osl, waves)
-    running = min(load.concurrency, space.slots)
-    weakest = min(step.evidence, prefill.alone.evidence)
-    decode_s = serving.decode_s(running)
+    if steady:
+        state = Steady(of, load, space, prefill, role)
+        at = state.in_flight(load.concurrency)
+        run, running = at.result(load.osl), at.running
+        step, decode_s = (prefill.alone, 0.0) if role == "prefill" else state.decode(running)
+        running = max(running, 1.0)
+    else:
+        serving, step = service(of, load, space, prefill)
+        run = closed_loop(serving, load.concurrency, load.osl, waves)
+        running = min(load.concurrency, space.slots)
+        decode_s = serving.decode_s(running)
+    weakest = step.evidence if role == "decode" else min(step.evidence, prefill.alone.evidence)
     tokens = decode_tokens(of, load, running)
     power = _power_w(of)
     return Prediction(
@@ -48,11 +68,11 @@ def predict(deployment: Deployment, load: Load, *, waves: int = WAVES, operators
         output_tokens_per_s=_inverse(run.tokens_per_s, weakest, step.spread),
         memory=_memory(of, load, space, running),
         decode_step_s=decode_s,
-        prefill_s=prefill.alone.seconds,
+        prefill_s=0.0 if role == "decode" else prefill.alone.seconds,
         batch=run.batch,
         queued=run.queued,
-        bound=_bound(of, tokens, decode_s),
-        operators=tuple(_table(of, tokens, prefill.tokens)) if operators else (),
+        bound=_bound(of, "prefill", prefill.tokens, 0.0) if role == "prefill" else _bound(of, "decode", tokens, decode_s),
+        operators=tuple(_table(of, tokens, prefill.tokens, role)) if operators else (),
         evidence=weakest,
         power_w=power,
         energy_j_per_token=power / run.tokens_per_s if power is not None and run.tokens_per_s else None,
@@ -60,11 +80,11 @@ def predict(deployment: Deployment, load: Load, *, waves: int = WAVES, operators
     )
 
 
-def _check(load: Load) -> None:
+def _check(load: Load, fewest: float) -> None:
     for field, most in _LIMITS.items():
-        value = getattr(load, field)
-        if not (isinstance(value, int | float) and math.isfinite(value) and 1 <= value <= most):
-            raise InvalidInputError(field, f"{value} is not between 1 and {most:.0e}")
+        value, least = getattr(load, field), fewest if field == "concurrency" else 1.0
+        if not (isinstance(value, int | float) and math.isfinite(value) and least <= value <= most):
+            raise InvalidInputError(field, f"{value} is not between {least:g} and {most:.0e}")
     for field in ("prefix_hit", "mtp_accept"):
         value = getattr(load, field)
         if not (isinstance(value, int | float) and 0 <= value < 1):
@@ -101,20 +121,21 @@ def _memory(of: Instance, load: Load, space: Room, running: float) -> MemoryUse:
     return MemoryUse(of.capacity * n, of.weights * n, cache * n, space.activations * n, reserved * n)
 
 
-def _bound(of: Instance, tokens: StepTokens, decode_s: float) -> str:
-    """What takes most of a decode step: matrix unit, memory, link, or the host and launches."""
+def _bound(of: Instance, phase: str, tokens: StepTokens, step_s: float) -> str:
+    """What takes most of a step of ``step_s`` over all stages: matrix unit, memory, link, or the host and launches."""
     shares: dict[str, float] = {}
     total = 0.0
-    for row in of.rows("decode", tokens):
+    for row in of.rows(phase, tokens):
         kind = "host" if row.bound == "start" else row.bound
         shares[kind] = shares.get(kind, 0.0) + row.time_s
         total += row.time_s
-    shares["host"] = shares.get("host", 0.0) + max(decode_s / of.stages - total, 0.0)
+    shares["host"] = shares.get("host", 0.0) + max(step_s / of.stages - total, 0.0)
     return max(shares, key=lambda k: shares[k])
 
 
-def _table(of: Instance, decode: StepTokens, prefill: StepTokens) -> list[OperatorRow]:
-    return of.rows("decode", decode) + of.rows("prefill", prefill)
+def _table(of: Instance, decode: StepTokens, prefill: StepTokens, role: Role) -> list[OperatorRow]:
+    rows = [] if role == "prefill" else of.rows("decode", decode)
+    return rows if role == "decode" else rows + of.rows("prefill", prefill)
 
 
 def _power_w(of: Instance) -> float | None:

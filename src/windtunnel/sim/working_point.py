@@ -103,15 +103,35 @@ def decode_tokens(of: Instance, load: Load, running: float) -> StepTokens:
     )
 
 
-def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Service, StepTime]:
-    """What the closed loop asks of this deployment, and the decode step at its fullest batch."""
-    b, stages, dp = of.behaviour, of.stages, float(of.parallel.dp)
-    top = max(min(load.concurrency, space.slots), 1.0)
-    batches = sorted({max(top * q, 1.0) for q in (1.0, 0.55, 0.25, 0.1)} | {1.0})
+def decode_time(of: Instance, load: Load, running: float) -> tuple[StepTime, float]:
+    """The operators of a decode step of ``running`` requests over all ranks, and the seconds from one token of a
+    request to its next: all stages, host and gaps included, drafted tokens taken off."""
+    b, stages = of.behaviour, of.stages
     host = (b.layer_us * of.spec.n_layers / stages + b.step_us) * 1e-6
     factor = (b.drafting if of.spec.mtp_layers and not load.mtp_accept else 1.0) / (1.0 + load.mtp_accept)
-    steps = [of.step(decode_tokens(of, load, n)) for n in batches]
-    times = [max(s.seconds + host, 0.2 * s.seconds) * stages * factor for s in steps]
+    step = of.step(decode_tokens(of, load, running))
+    return step, max(step.seconds + host, 0.2 * step.seconds) * stages * factor
+
+
+def prefill_times(of: Instance, prefill: Prompt, *, mixed: bool = True) -> tuple[float, float]:
+    """Seconds by which one prompt holds up the whole instance, and seconds from its start to its end.
+
+    mixed: its steps also decode, so that only a part of its time holds up the others.
+    """
+    b, stages, dp = of.behaviour, of.stages, float(of.parallel.dp)
+    launch = (b.host_us * of.spec.n_layers / stages * prefill.steps + b.prefill_step_us) * 1e-6
+    mix = b.mix if mixed else 1.0
+    occupied = (prefill.shared_s * b.prefill * mix + launch / min(prefill.together, 2.0)) / dp
+    return occupied, (prefill.alone.seconds * b.prefill + launch) * stages
+
+
+def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Service, StepTime]:
+    """What the closed loop asks of this deployment, and the decode step at its fullest batch."""
+    b, dp = of.behaviour, float(of.parallel.dp)
+    top = max(min(load.concurrency, space.slots), 1.0)
+    batches = sorted({max(top * q, 1.0) for q in (1.0, 0.55, 0.25, 0.1)} | {1.0})
+    priced = [decode_time(of, load, n) for n in batches]
+    times = [seconds for _, seconds in priced]
 
     def decode_s(running: float) -> float:
         if running <= batches[0]:
@@ -122,8 +142,6 @@ def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Ser
         share = (running - batches[i - 1]) / (batches[i] - batches[i - 1])
         return times[i - 1] + share * (times[i] - times[i - 1])
 
-    launch = (b.host_us * of.spec.n_layers / stages * prefill.steps + b.prefill_step_us) * 1e-6
-    occupied = (prefill.shared_s * b.prefill * b.mix + launch / min(prefill.together, 2.0)) / dp
-    own = (prefill.alone.seconds * b.prefill + launch) * stages
+    occupied, own = prefill_times(of, prefill)
     fixed = b.fixed_ms * 1e-3 + b.tokens_wait * times[-1] + max(own - occupied, 0.0)
-    return Service(decode_s, occupied, prefill.together * dp, fixed, space.slots), steps[-1]
+    return Service(decode_s, occupied, prefill.together * dp, fixed, space.slots), priced[-1][0]
