@@ -38,6 +38,7 @@ class Instance:
 
     def __init__(self, deployment: Deployment, own: Mapping[str, Any] | None = None) -> None:
         self.deployment = deployment
+        self.own = own  # kept, so that no other mapping gets its identity while this instance is kept
         self.spec: ModelSpec = model(deployment.model)
         self.chip: Chip = chip(deployment.chip)
         device, plan = _on_devices(self.spec, self.chip, deployment)
@@ -143,17 +144,18 @@ def _links(device: Chip, deployment: Deployment) -> Links:
     return Links.of(device, domain=domain * per_chip)
 
 
-_KEPT: OrderedDict[Deployment, Instance] = OrderedDict()
+_KEPT: OrderedDict[tuple[Deployment, int], Instance] = OrderedDict()
 _MOST_KEPT = 512
 
 
-def instance(deployment: Deployment) -> Instance:
-    """The resolved deployment; recent ones are kept, so that a second prediction is warm."""
-    found = _KEPT.get(deployment)
+def instance(deployment: Deployment, own: Mapping[str, Any] | None = None) -> Instance:
+    """The resolved deployment; recent ones are kept, so that a second prediction is warm. own: see CostModel."""
+    key = (deployment, id(own) if own is not None else 0)
+    found = _KEPT.get(key)
     if found is None:
-        found = _KEPT[deployment] = Instance(deployment)
+        found = _KEPT[key] = Instance(deployment, own)
         if len(_KEPT) > _MOST_KEPT:
             _KEPT.popitem(last=False)
     else:
-        _KEPT.move_to_end(deployment)
+        _KEPT.move_to_end(key)
     return found

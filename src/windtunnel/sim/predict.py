@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from windtunnel.catalog import Terms
 from windtunnel.cost.evidence import Estimate, Evidence
@@ -28,6 +30,7 @@ def predict(
     operators: bool = True,
     steady: bool = False,
     role: Role = "both",
+    parameters: Mapping[str, Any] | None = None,
 ) -> Prediction:
     """What ``deployment`` does when ``load.concurrency`` requests are kept in flight.
 
@@ -35,12 +38,13 @@ def predict(
     serving benchmarks measure; operators: fill the per-operator table. steady: instead, the means of a service to which
     requests come at random moments, with ``load.concurrency`` (which may be less than one) in flight on average, as
     ``windtunnel.sim.steady`` has it; role: whole requests, or what an instance does that only prefills (osl 1) or only
-    decodes, which are steady always. Raises the errors of ``windtunnel.errors`` for what is unknown, unsupported,
+    decodes, which are steady always. parameters: tables of a parameter file that ``windtunnel fit`` wrote for this chip,
+    which come before the packaged ones. Raises the errors of ``windtunnel.errors`` for what is unknown, unsupported,
     indivisible or too large.
     """
     steady = steady or role != "both"
     _check(load, 1e-9 if steady else 1.0)
-    of = instance(deployment)
+    of = instance(deployment, parameters)
     if of.spec.max_context and load.isl + load.osl > of.spec.max_context:
         most = of.spec.max_context
         raise InvalidInputError("isl", f"isl {load.isl:.0f} + osl {load.osl:.0f} is over {of.spec.id}'s context of {most} tokens")

@@ -1,0 +1,117 @@
+"""A row of operator measurements as the operator that it stands for.
+
+    op                        fields
+    gemm                      m, n, k, batch (1)
+    attn_prefill_causal       batch, seq, q_heads, kv_heads, head_dim: every token of seq attends to those before it
+    attn_decode               the same: one new token a sequence, seq is its context
+    mla_prefill, mla_decode   batch, seq, q_heads: latent attention of DeepSeek-V3's widths (192 and 128 a head in
+                              prefill, a latent of 512 + 64 in decode)
+    moe_ffn                   m tokens over all ep ranks, n hidden, k intermediate, experts, topk, ep (1): one rank's time
+    all_reduce, all_gather, reduce_scatter, all_to_all, p2p
+                              a message of m x n elements (n 1 where it is empty) of dtype's width, among ``ranks`` (a
+                              column of its own, else n_chips, else ep). The message is the tensor that each rank holds
+                              (all_reduce), the gathered one (all_gather), the input (reduce_scatter), what one sends
+    elementwise               m x n elements of dtype's width, read once and written once
+
+dtype is that of weights and inputs; of attention, that of the KV cache. An empty one is bf16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, get_args
+
+from windtunnel.errors import InvalidInputError, UnknownNameError
+from windtunnel.fit.table import degree, number
+from windtunnel.workload.ops import BITS, Attention, Collective, Elementwise, Gemm, MoE, Op, activation_bytes
+
+Row = Mapping[str, str]
+Kind = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p"]
+
+_SPELLINGS = {
+    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "float8": "fp8",
+    "w8a8": "w8a8_dynamic", "mxfp4": "fp4", "nvfp4": "fp4", "e4m3": "fp8", "int4": "w4a16", "fp8_block": "fp8",
+}  # fmt: skip
+_TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "")
+
+
+def dtype_of(row: Row) -> str:
+    """The row's number type. Raises UnknownNameError."""
+    text = row.get("dtype", "").lower() or "bf16"
+    found = _SPELLINGS.get(text, text)
+    if found not in BITS:
+        raise UnknownNameError("dtype", text, BITS)
+    return found
+
+
+def _gemm(row: Row, dtype: str) -> Op:
+    return Gemm("gemm", number(row, "m"), number(row, "n"), number(row, "k"), dtype, batch=number(row, "batch", 1.0))
+
+
+def _attention(row: Row, dtype: str, prefill: bool) -> Op:
+    seq, heads, head = number(row, "seq"), number(row, "q_heads"), number(row, "head_dim")
+    return Attention(
+        "attention", "prefill" if prefill else "decode", number(row, "batch", 1.0), seq if prefill else 1.0, seq, heads,
+        number(row, "kv_heads", heads), head, head, dtype,
+    )  # fmt: skip
+
+
+def _latent(row: Row, dtype: str, prefill: bool) -> Op:
+    seq, heads = number(row, "seq"), number(row, "q_heads")
+    batch = number(row, "batch", 1.0)
+    if prefill:
+        return Attention("attention", "prefill", batch, seq, seq, heads, heads, 192.0, 128.0, dtype, mla=True)
+    return Attention("attention", "decode", batch, 1.0, seq, heads, 1.0, 576.0, 512.0, dtype, mla=True)
+
+
+def _moe(row: Row, dtype: str) -> Op:
+    experts, topk, ep = number(row, "experts"), number(row, "topk"), number(row, "ep", 1.0)
+    if topk > experts:
+        raise InvalidInputError("topk", "more than there are experts")
+    if ep > experts:
+        raise InvalidInputError("ep", "more than there are experts")
+    return MoE("moe", number(row, "m"), number(row, "n"), number(row, "k"), experts, topk, dtype, ep=ep)
+
+
+def _message(kind: Kind) -> Callable[[Row, str], Op]:
+    def read(row: Row, dtype: str) -> Op:
+        ranks = next((degree(row, key) for key in ("ranks", "n_chips", "ep") if degree(row, key)), 0)
+        if ranks < 2:
+            raise InvalidInputError("ranks", "missing; a collective needs ranks, n_chips or ep of at least 2")
+        size = number(row, "m") * number(row, "n", 1.0) * activation_bytes(dtype)
+        return Collective(kind, kind, size, float(ranks))
+
+    return read
+
+
+def _elementwise(row: Row, dtype: str) -> Op:
+    return Elementwise("elementwise", 2.0 * number(row, "m") * number(row, "n", 1.0) * activation_bytes(dtype))
+
+
+READERS: Mapping[str, Callable[[Row, str], Op]] = {
+    "gemm": _gemm,
+    "attn_prefill_causal": lambda row, dtype: _attention(row, dtype, True),
+    "attn_decode": lambda row, dtype: _attention(row, dtype, False),
+    "mla_prefill": lambda row, dtype: _latent(row, dtype, True),
+    "mla_decode": lambda row, dtype: _latent(row, dtype, False),
+    "moe_ffn": _moe,
+    "elementwise": _elementwise,
+    **{kind: _message(kind) for kind in get_args(Kind)},
+}
+_OTHER_NAMES = {
+    "linear": "gemm", "matmul": "gemm", "attn_prefill": "attn_prefill_causal", "mla_prefill_causal": "mla_prefill",
+    "allreduce": "all_reduce", "allgather": "all_gather", "reducescatter": "reduce_scatter", "alltoall": "all_to_all",
+    "moe": "moe_ffn",
+}  # fmt: skip
+
+
+def operator_row(row: Row) -> tuple[Op, bool]:
+    """The operator of a row, and whether its operands may lie in the chip's last cache. Raises WindtunnelError."""
+    name = row.get("op", "").lower()
+    reader = READERS.get(_OTHER_NAMES.get(name, name))
+    if reader is None:
+        raise UnknownNameError("operator", name, READERS)
+    warm = row.get("cache_warm", "").lower()
+    if warm not in (*_TRUE, *_FALSE):
+        raise InvalidInputError("cache_warm", "neither true nor false")
+    return reader(row, dtype_of(row)), warm in _TRUE

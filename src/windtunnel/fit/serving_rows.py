@@ -1,0 +1,122 @@
+"""A row of serving measurements as the deployment and the load that it stands for.
+
+Rows name degrees of parallelism in the habits of whoever exported them. How each habit is read, and counted in the
+report's ``notes`` where it changes what the row literally says:
+
+a) ``dp`` empty: 1; but where moe_tp * moe_ep is a multiple of tp, attention is data parallel over the experts' chips:
+   dp = moe_tp * moe_ep / tp.
+b) ``tp`` = moe_tp * moe_ep with moe_tp = moe_ep > 1 and dp 1 or empty: "TP k with EP k", exported as its product. Such
+   rows repeat rows of k chips with moe_ep = k digit for digit. Read as tp k, moe_tp 1, moe_ep k, on k chips.
+c) ``tp`` that does not divide the heads of a mixture of experts, or is wider than 16 with no expert parallelism: a
+   total over several instances (prefill and decode apart). Read as one instance with data-parallel attention over all
+   chips and whole experts spread over them. Where the experts do not divide, it is the largest number of chips that
+   does, and the concurrency shrinks with it.
+d) ``moe_tp`` and ``moe_ep`` of a dense model mean nothing; ``moe_ep`` 0 of a mixture: no expert parallelism.
+e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly.
+
+Chips, systems, models and engines resolve by any of their names; an empty engine is the chip's usual one, an empty
+precision is the checkpoint's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from windtunnel.catalog import engine
+from windtunnel.catalog.chip import chip
+from windtunnel.catalog.model import ModelSpec
+from windtunnel.catalog.models import model
+from windtunnel.catalog.system import system
+from windtunnel.errors import UnknownNameError
+from windtunnel.fit.table import degree, number
+from windtunnel.sim.prediction import Deployment, Load
+
+WIDEST_TP = 16
+DATA_PARALLEL = "dp empty: attention read as data parallel over the experts' chips"
+PRODUCT = "tp k with ep k exported as their product: read as k chips"
+INSTANCES = "chips of several instances: read as one with data-parallel attention and spread experts"
+FEWER = "chips that the experts do not divide: read as the largest number that does, concurrency scaled"
+REPLICAS = "more chips than tp x pp x dp: read as replicas that share the concurrency"
+
+
+@dataclass(frozen=True, slots=True)
+class ServingRow:
+    """One measured deployment. chip: catalogue id of the row's chip; notes: which habits it was read by."""
+
+    deployment: Deployment
+    load: Load
+    chip: str
+    notes: tuple[str, ...] = ()
+
+
+def place(name: str) -> tuple[str, str]:
+    """(chip, system) of a row's ``chip`` field: a chip, a user's TOML file, or a system and its chip. Raises UnknownNameError."""
+    try:
+        found = chip(name)
+        return (name if name.lower().endswith(".toml") else found.id), ""
+    except UnknownNameError as unknown:
+        try:
+            whole = system(name)
+        except UnknownNameError:
+            raise unknown
+        return whole.chip, whole.id
+
+
+def serving_row(row: Mapping[str, str]) -> ServingRow:
+    """The row read by the rules above. Raises the errors of ``windtunnel.errors``."""
+    where, whole = place(row.get("chip", ""))
+    spec = model(row.get("model", ""))
+    asked = Deployment(
+        model=row.get("model", ""),
+        chip=where,
+        precision=row.get("precision", "").lower(),
+        tp=degree(row, "tp") or 1,
+        pp=degree(row, "pp") or 1,
+        dp=degree(row, "dp"),
+        moe_tp=degree(row, "moe_tp"),
+        moe_ep=degree(row, "moe_ep"),
+        engine=engine(row["engine"]).id if row.get("engine") else "",
+        engine_version=row.get("engine_version", ""),
+        system=whole,
+    )
+    load = Load(number(row, "isl"), number(row, "osl"), number(row, "concurrency"))
+    return _read(asked, load, spec, degree(row, "n_chips"), row.get("moe_ep", ""))
+
+
+def _read(asked: Deployment, load: Load, spec: ModelSpec, n_chips: int, moe_ep: str) -> ServingRow:
+    mixtures = [layer.ffn for layer in spec.layers if layer.ffn is not None and layer.ffn.experts]
+    tp, dp, moe_tp, ep = asked.tp, asked.dp, asked.moe_tp, asked.moe_ep
+    if not mixtures:
+        return _replicated(replace(asked, dp=dp or 1, moe_tp=0, moe_ep=0), load, n_chips, ())
+    if moe_tp == ep > 1 and tp == moe_tp * ep and dp <= 1:
+        read = replace(asked, tp=ep, dp=1, moe_tp=1, moe_ep=ep)
+        return _replicated(read, load, 0 if n_chips == tp else n_chips, (PRODUCT,))
+    notes: tuple[str, ...] = ()
+    if not dp:
+        product = moe_tp * max(ep, 1)
+        dp = product // tp if product > tp and product % tp == 0 else 1
+        notes = (DATA_PARALLEL,) if dp > 1 else ()
+    heads = [layer.attention.q_heads for layer in spec.layers if layer.attention is not None]
+    if dp == 1 and (any(h % tp for h in heads) or (tp > WIDEST_TP and ep <= 1)):
+        return _several(replace(asked, dp=dp), load, min(ffn.experts for ffn in mixtures))
+    if ep == 0 and (moe_ep or not moe_tp):
+        moe_tp, ep = (tp * dp, 1) if moe_ep else (0, 0)
+    return _replicated(replace(asked, dp=dp, moe_tp=moe_tp, moe_ep=ep), load, n_chips, notes)
+
+
+def _several(asked: Deployment, load: Load, experts: int) -> ServingRow:
+    """Rule c."""
+    chips = next(n for n in range(min(asked.tp, experts), 0, -1) if experts % n == 0)
+    notes = (INSTANCES,) if chips == asked.tp else (INSTANCES, FEWER)
+    scaled = replace(load, concurrency=max(load.concurrency * chips / asked.tp, 1.0))
+    return ServingRow(replace(asked, tp=1, dp=chips, moe_tp=1, moe_ep=chips), scaled, asked.chip, notes)
+
+
+def _replicated(read: Deployment, load: Load, n_chips: int, notes: tuple[str, ...]) -> ServingRow:
+    """Rule e."""
+    if n_chips > read.chips and n_chips % read.chips == 0:
+        copies = n_chips // read.chips
+        shared = replace(load, concurrency=max(load.concurrency / copies, 1.0))
+        return ServingRow(read, shared, read.chip, (*notes, REPLICAS))
+    return ServingRow(read, load, read.chip, notes)
