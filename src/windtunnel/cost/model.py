@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -37,7 +37,7 @@ _QUANTISING = "_quant"
 """Operators that narrow a matrix product's input. Measured products of narrow types include that pass, and so do
 their parameters; priced here once more it would count twice."""
 
-_FACTORS = {
+_FACTORS: Mapping[str, Callable[[float], float]] = {
     "all_reduce": lambda n: 2.0 * (n - 1.0) / n,
     "all_gather": lambda n: (n - 1.0) / n,
     "reduce_scatter": lambda n: (n - 1.0) / n,
@@ -95,49 +95,49 @@ class CostModel:
 
     def machine(self, dtype: str) -> Machine:
         """The datasheet figures behind a formula. Raises MissingFactError, UnsupportedError."""
-        if dtype not in self._machines:
+        found = self._machines.get(dtype)
+        if found is None:
             peak = self.chip.peak(COMPUTE_DTYPE.get(dtype, dtype)).value
-            self._machines[dtype] = Machine(peak, self.chip.peak(self.wide).value, self._memory, self._cache)
-        return self._machines[dtype]
+            found = self._machines[dtype] = Machine(peak, self.chip.peak(self.wide).value, self._memory, self._cache)
+        return found
 
     def family(self, name: str, dtype: str = "") -> FamilyParameters:
         key = (name, dtype)
-        if key not in self._families:
-            self._families[key] = self.parameters.family(name, dtype)
-        return self._families[key]
+        found = self._families.get(key)
+        if found is None:
+            found = self._families[key] = self.parameters.family(name, dtype)
+        return found
 
     def cost(self, op: Op, *, warm: bool = False) -> OpCost:
         """Time of one launch of ``op``; warm: its operands may lie in the last cache. No work takes no time."""
-        if isinstance(op, Collective):
-            return self._collective(op)
+        # most operators of a step are of the first two kinds
         if isinstance(op, Elementwise):
-            if op.bytes <= 0 or op.name.endswith(_QUANTISING):
-                return _NOTHING
-            p = self.family("elementwise")
-            return _priced(
-                f.elementwise(PLAIN, p.values, self.machine(self.wide), op.bytes), p, self._floor(op.bytes, 0.0, self.wide)
-            )
+            return self._elementwise(op)
         if isinstance(op, Gemm):
             return self._gemm(op, warm)
+        if isinstance(op, Collective):
+            return self._collective(op)
         if isinstance(op, MoE):
             return self._moe(op)
         if isinstance(op, Attention):
             return self._attention(op)
         return self._linear(op)
 
-    def _floor(self, moved: float, flops: float, dtype: str) -> float:
-        """The roofline: no estimate goes below it."""
-        machine = self.machine(dtype)
-        return max(moved / machine.bytes_per_s, flops / machine.flops_per_s)
+    def _elementwise(self, op: Elementwise) -> OpCost:
+        if op.bytes <= 0 or op.name.endswith(_QUANTISING):
+            return _NOTHING
+        p, machine = self.family("elementwise"), self.machine(self.wide)
+        return _priced(f.elementwise(PLAIN, p.values, machine, op.bytes), p, op.bytes / machine.bytes_per_s)
 
     def _gemm(self, op: Gemm, warm: bool) -> OpCost:
-        if op.flops <= 0:
+        flops = op.flops
+        if flops <= 0:
             return _NOTHING
         dtype = self.running(op.dtype)
         p, machine = self.family("gemm", dtype), self.machine(dtype)
         times = f.gemm(PLAIN, p.values, machine, op.m, op.n, op.k, op.batch, weight_bytes(dtype), 1.0 if warm else 0.0)
-        floor = op.flops / machine.flops_per_s if warm else self._floor(op.bytes, op.flops, dtype)
-        return _priced(times, p, floor)
+        floor = flops / machine.flops_per_s
+        return _priced(times, p, floor if warm else max(op.bytes / machine.bytes_per_s, floor))
 
     def _moe(self, op: MoE) -> OpCost:
         if op.flops <= 0:
@@ -207,7 +207,7 @@ _NOTHING = OpCost(0.0, "start", Evidence.MEASURED, 0.0)
 
 def _priced(times: f.Times, p: FamilyParameters, floor: float) -> OpCost:
     """The estimate, never below the roofline, with what takes most of it."""
-    total, compute, memory = (float(t) for t in times)
+    total, compute, memory = times
     total = max(total, floor)
     largest = max(compute, memory)
     bound = "start" if largest < 0.5 * total else ("matrix unit" if compute >= memory else "memory")

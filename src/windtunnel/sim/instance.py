@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +12,13 @@ from windtunnel.catalog.model import ModelSpec
 from windtunnel.catalog.models import model
 from windtunnel.cost.evidence import Evidence
 from windtunnel.cost.links import Links
-from windtunnel.cost.model import CostModel
+from windtunnel.cost.model import CostModel, OpCost
 from windtunnel.errors import InvalidInputError, ParallelismError, UnsupportedError
 from windtunnel.sim.behaviour import Behaviour, behaviour
 from windtunnel.sim.prediction import Deployment, OperatorRow
 from windtunnel.workload import llm
 from windtunnel.workload.llm import ParallelPlan, PrecisionPlan, StepTokens, Workload
+from windtunnel.workload.ops import Op
 
 _DEVICES = {"ascend-910c": "ascend-910c-die", "atlas-300i-duo": "ascend-310p"}
 """Chips that show as several devices, each with a record of its own: operators run on one device, not across them."""
@@ -25,12 +26,16 @@ _DEVICES = {"ascend-910c": "ascend-910c-die", "atlas-300i-duo": "ascend-310p"}
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """One engine step: seconds of its operators on one rank, of them in collectives, and how far to trust them."""
+    """One engine step: seconds of its operators on one rank, of them in collectives, and how far to trust them.
+
+    priced: the operators and what one launch of each costs, so that a table of them need not price them again.
+    """
 
     seconds: float
     link_s: float
     evidence: Evidence
     spread: float
+    priced: Sequence[tuple[Op, OpCost]] = ()
 
 
 class Instance:
@@ -70,8 +75,9 @@ class Instance:
         """The operators of one step, on one rank of the fullest stage."""
         total = link = weighted = 0.0
         weakest = Evidence.MEASURED
-        for op in self.workload.step(tokens):
-            cost = self.costs.cost(op)
+        price = self.costs.cost
+        priced = [(op, price(op)) for op in self.workload.step(tokens)]
+        for op, cost in priced:
             time = cost.time_s * op.count
             total += time
             weighted += time * cost.spread
@@ -79,21 +85,19 @@ class Instance:
                 link += time
             if cost.evidence < weakest and time > 0:
                 weakest = cost.evidence
-        return StepTime(total, link, weakest, weighted / total if total else 0.0)
+        return StepTime(total, link, weakest, weighted / total if total else 0.0, priced)
 
-    def rows(self, phase: str, tokens: StepTokens) -> list[OperatorRow]:
-        """The per-operator table of one step: sums over ``count`` launches on one rank."""
-        out = []
-        for op in self.workload.step(tokens):
-            cost = self.costs.cost(op)
-            if cost.time_s > 0:
-                out.append(
-                    OperatorRow(
-                        phase, op.name, op.family, op.count, cost.time_s * op.count, op.flops * op.count, op.bytes * op.count,
-                        cost.bound, cost.evidence,
-                    )
-                )  # fmt: skip
-        return out
+
+def rows(phase: str, step: StepTime) -> list[OperatorRow]:
+    """The per-operator table of one step: sums over ``count`` launches on one rank."""
+    return [
+        OperatorRow(
+            phase, op.name, op.family, op.count, cost.time_s * op.count, op.flops * op.count, op.bytes * op.count,
+            cost.bound, cost.evidence,
+        )
+        for op, cost in step.priced
+        if cost.time_s > 0
+    ]  # fmt: skip
 
 
 def _on_devices(spec: ModelSpec, package: Chip, deployment: Deployment) -> tuple[Chip, ParallelPlan]:

@@ -63,6 +63,7 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
     ends: list[tuple[float, float, float]] = []
     ttft = tpot = busy = 0.0
     finished = 0
+    pop, push = heapq.heappop, heapq.heappush
     while finished < total:
         if waiting and running < slots:
             taken = min(len(waiting), batch_limit, slots - running)
@@ -72,12 +73,12 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
                 sequence = (sent + finished + running) * _GOLDEN % 1.0
                 running += 1
                 length = max(osl * (1.0 + spread * (2.0 * sequence - 1.0)), 1.0)
-                heapq.heappush(ends, (theta + length, now, length))
+                push(ends, (theta + length, now, length))
             continue
-        end, began, length = heapq.heappop(ends)
-        step = decode[running]
-        busy += (end - theta) * step * running
-        now += (end - theta) * step
+        end, began, length = pop(ends)
+        passed = (end - theta) * decode[running]
+        busy += passed * running
+        now += passed
         theta = end
         tpot += (now - began) / length
         running -= 1

@@ -10,12 +10,11 @@ from windtunnel.catalog import Terms
 from windtunnel.cost.evidence import Estimate, Evidence
 from windtunnel.errors import InvalidInputError
 from windtunnel.sim.behaviour import spread
-from windtunnel.sim.instance import Instance, instance
+from windtunnel.sim.instance import Instance, StepTime, instance, rows
 from windtunnel.sim.loop import closed_loop
 from windtunnel.sim.prediction import Deployment, Load, MemoryUse, OperatorRow, Prediction
 from windtunnel.sim.steady import Role, Steady
-from windtunnel.sim.working_point import Room, decode_tokens, prompt, room, service
-from windtunnel.workload.llm import StepTokens
+from windtunnel.sim.working_point import Room, prompt, room, service
 
 WAVES = 10
 """Requests a slot in the closed loop: the length of run that serving benchmarks commonly use."""
@@ -62,7 +61,6 @@ def predict(
         running = min(load.concurrency, space.slots)
         decode_s = serving.decode_s(running)
     weakest = step.evidence if role == "decode" else min(step.evidence, prefill.alone.evidence)
-    tokens = decode_tokens(of, load, running)
     power = _power_w(of)
     return Prediction(
         deployment=deployment,
@@ -75,8 +73,8 @@ def predict(
         prefill_s=0.0 if role == "decode" else prefill.alone.seconds,
         batch=run.batch,
         queued=run.queued,
-        bound=_bound(of, "prefill", prefill.tokens, 0.0) if role == "prefill" else _bound(of, "decode", tokens, decode_s),
-        operators=tuple(_table(of, tokens, prefill.tokens, role)) if operators else (),
+        bound=_bound(step, decode_s / of.stages),
+        operators=tuple(_table(step, prefill.alone, role)) if operators else (),
         evidence=weakest,
         power_w=power,
         energy_j_per_token=power / run.tokens_per_s if power is not None and run.tokens_per_s else None,
@@ -125,21 +123,21 @@ def _memory(of: Instance, load: Load, space: Room, running: float) -> MemoryUse:
     return MemoryUse(of.capacity * n, of.weights * n, cache * n, space.activations * n, reserved * n)
 
 
-def _bound(of: Instance, phase: str, tokens: StepTokens, step_s: float) -> str:
-    """What takes most of a step of ``step_s`` over all stages: matrix unit, memory, link, or the host and launches."""
+def _bound(step: StepTime, step_s: float) -> str:
+    """What takes most of a step of ``step_s`` on one stage: matrix unit, memory, link, or the host and launches."""
     shares: dict[str, float] = {}
     total = 0.0
-    for row in of.rows(phase, tokens):
-        kind = "host" if row.bound == "start" else row.bound
-        shares[kind] = shares.get(kind, 0.0) + row.time_s
-        total += row.time_s
-    shares["host"] = shares.get("host", 0.0) + max(step_s / of.stages - total, 0.0)
+    for op, cost in step.priced:
+        kind, time_s = "host" if cost.bound == "start" else cost.bound, cost.time_s * op.count
+        shares[kind] = shares.get(kind, 0.0) + time_s
+        total += time_s
+    shares["host"] = shares.get("host", 0.0) + max(step_s - total, 0.0)
     return max(shares, key=lambda k: shares[k])
 
 
-def _table(of: Instance, decode: StepTokens, prefill: StepTokens, role: Role) -> list[OperatorRow]:
-    rows = [] if role == "prefill" else of.rows("decode", decode)
-    return rows if role == "decode" else rows + of.rows("prefill", prefill)
+def _table(decode: StepTime, prefill: StepTime, role: Role) -> list[OperatorRow]:
+    found = [] if role == "prefill" else rows("decode", decode)
+    return found if role == "decode" else found + rows("prefill", prefill)
 
 
 def _power_w(of: Instance) -> float | None:
@@ -156,9 +154,8 @@ def _notes(of: Instance, load: Load, space: Room) -> list[str]:
     if space.raised:
         notes.append(f"needs {space.fraction:.0%} of device memory, more than {of.engine} takes by default")
     if load.concurrency > space.slots:
-        notes.append(
-            f"the KV cache holds {space.slots:.0f} sequences, so {load.concurrency - space.slots:.0f} of {load.concurrency:.0f} wait"
-        )
+        waiting = load.concurrency - space.slots
+        notes.append(f"the KV cache holds {space.slots:.0f} sequences, so {waiting:.0f} of {load.concurrency:.0f} wait")
     if of.behaviour.drafting != 1.0 and of.spec.mtp_layers:
         notes.append(f"{of.engine} {of.deployment.engine_version} was measured with multi-token prediction on")
     if of.devices_per_chip > 1:

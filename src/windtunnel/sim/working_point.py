@@ -30,14 +30,13 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt's prefill on one data-parallel rank. alone: seconds of its own steps, shared: its part of a step that
-    it fills together with ``together`` prompts; steps: how many chunks."""
+    """One prompt's prefill on one data-parallel rank. alone: seconds of its own steps, and the operators of the first;
+    shared: its part of a step that it fills together with ``together`` prompts; steps: how many chunks."""
 
     alone: StepTime
     shared_s: float
     together: float
     steps: int
-    tokens: StepTokens
 
 
 def room(of: Instance, load: Load) -> Room:
@@ -78,15 +77,14 @@ def prompt(of: Instance, load: Load) -> Prompt:
         sum(p.link_s for p in parts) * scale,
         min(p.evidence for p in parts),
         max(p.spread for p in parts),
+        parts[0].priced,
     )
     together = max(math.floor(chunk / new), 1)
     shared = alone.seconds
     if together > 1:
         full = StepTokens(prefill_tokens=new * together, prefill_context=held, prefill_sequences=float(together))
         shared = of.step(full).seconds / together
-    return Prompt(
-        alone, shared, float(together), steps, StepTokens(prefill_tokens=per, prefill_context=held, prefill_sequences=1.0)
-    )
+    return Prompt(alone, shared, float(together), steps)
 
 
 def _sampled(steps: int) -> list[float]:
