@@ -12,7 +12,7 @@ def touched_experts(xp: Numbers, tokens: Any, topk: Any, experts: Any, evenness:
 
     evenness 1 is independent even routing; below it, popularity is spread as a power law whose exponent is near
     one (loads log-uniform over [1, 0.8 tokens]), which is how the published operator sweeps draw it, and the two
-    are mixed. Never more than there are copies.
+    are mixed. Never more than there are copies, nor fewer than one token reaches.
     **Source:** aiconfigurator-core 0.12.0, MoE tables with distribution power_law_1.01; expectation derived here.
     """
     even = experts * (1.0 - (1.0 - xp.minimum(topk / experts, 0.999999)) ** tokens)
@@ -22,7 +22,7 @@ def touched_experts(xp: Numbers, tokens: Any, topk: Any, experts: Any, evenness:
     scale = mean_load / ((spread - 1.0) / span)
     skewed = experts * xp.minimum(xp.maximum(1.0 - xp.log(xp.maximum(0.5 / scale, 1.0)) / span, 0.0), 1.0)
     mixed = evenness * even + (1.0 - evenness) * skewed
-    return xp.minimum(xp.maximum(mixed, 1.0), xp.maximum(tokens * topk, 1e-9))
+    return xp.minimum(xp.maximum(mixed, topk), xp.maximum(tokens * topk, 1e-9))
 
 
 def hottest_rank(xp: Numbers, tokens: Any, experts: Any, ranks: Any) -> Any:
