@@ -21,6 +21,10 @@ class Links:
         """Whether ``ranks`` neighbouring ranks leave the scale-up domain."""
         return ranks > self.domain
 
+    def among(self, ranks: float) -> float:
+        """Bytes/s that one of ``ranks`` neighbours can send to the others: in a mesh, over the links to these alone."""
+        return min(self.scaleup_bytes_per_s, self.pair_bytes_per_s * max(ranks - 1.0, 1.0))
+
     @classmethod
     def of(cls, chip: Chip, *, domain: int = 0, scaleup_bytes_per_s: float = 0.0) -> Links:
         """The chip's own links, or a system's where it says more."""

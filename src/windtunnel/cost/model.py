@@ -181,7 +181,7 @@ class CostModel:
             return _NOTHING
         if self.links.across(op.ranks):
             return self._across(op)
-        speed = self.links.pair_bytes_per_s if op.kind == "p2p" else self.links.scaleup_bytes_per_s
+        speed = self.links.pair_bytes_per_s if op.kind == "p2p" else self.links.among(op.ranks)
         if not speed:
             raise MissingFactError(self.chip.id, "scaleup_bytes_per_s", f"{op.name} needs the link between {op.ranks:.0f} chips")
         p = self.family("all_gather" if op.kind == "p2p" else op.kind)
