@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -189,15 +190,19 @@ class CostModel:
         return OpCost(times[0], "link", p.evidence, p.spread)
 
     def _across(self, op: Collective) -> OpCost:
-        """Hierarchical: the share that stays in the domain over its links, the rest over the network card."""
+        """Hierarchical: within each domain over its links, and between domains over every chip's network card.
+
+        Of what all ranks of a domain need from the others, each card carries an equal part: an all-reduce, all-gather or
+        reduce-scatter crosses between equal places of the domains. What is sent to chosen ranks is each one's own.
+        """
         if not self.links.scaleout_bytes_per_s:
             raise MissingFactError(
                 self.chip.id, "scaleout_bytes_per_s", f"{op.name} crosses scale-up domains of {self.links.domain}"
             )
-        domain = float(self.links.domain)
-        inside = self._collective(Collective(op.name, op.kind, op.bytes, min(domain, op.ranks))) if domain > 1 else _NOTHING
-        nodes = op.ranks / domain
-        wire = _FACTORS[op.kind](nodes) * op.bytes / (domain if op.kind == "all_reduce" else 1.0)
+        nodes = float(math.ceil(op.ranks / self.links.domain))
+        local = op.ranks / nodes
+        inside = _NOTHING if op.kind == "p2p" else self._collective(Collective(op.name, op.kind, op.bytes, local))
+        wire = _FACTORS[op.kind](nodes) * op.bytes / (1.0 if op.kind in ("all_to_all", "p2p") else local)
         outside = wire / (self.links.scaleout_bytes_per_s * NETWORK_EFFICIENCY) + NETWORK_START_S
         return OpCost(inside.time_s + outside, "link", Evidence.DATASHEET, 0.5)
 
