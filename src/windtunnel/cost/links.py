@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windtunnel.catalog.chip import Chip
+from windtunnel.catalog.system import System
+
+PCIE_SLOTS = 8
+"""Cards that reach each other over the PCIe of one host, where there is no other link: what the common servers take.
+**Source:** Nvidia's L40S and RTX PRO server designs (eight cards), on which the collectives of l40s were measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +31,20 @@ class Links:
         return min(self.scaleup_bytes_per_s, self.pair_bytes_per_s * max(ranks - 1.0, 1.0))
 
     @classmethod
-    def of(cls, chip: Chip, *, domain: int = 0, scaleup_bytes_per_s: float = 0.0) -> Links:
-        """The chip's own links, or a system's where it says more."""
-        own = scaleup_bytes_per_s or (chip.value("scaleup_bytes_per_s") if chip.has("scaleup_bytes_per_s") else 0.0)
-        size = domain or (int(chip.value("scaleup_chips")) if chip.has("scaleup_chips") else 1)
-        peers = chip.value("mesh_links") if chip.topology == "mesh" and chip.has("mesh_links") else 1.0
-        out = chip.value("scaleout_bytes_per_s") if chip.has("scaleout_bytes_per_s") else 0.0
-        return cls(max(size, 1), own, own / peers, out)
+    def of(cls, chip: Chip, system: System | None = None, devices: int = 1) -> Links:
+        """The chip's own links, or a system's where it says more; devices: how many ``chip`` make one chip of the system."""
+
+        def figure(key: str) -> float:
+            if system is not None and system.has(key):
+                return system.value(key) / devices
+            return chip.value(key) if chip.has(key) else 0.0
+
+        speed, topology = figure("scaleup_bytes_per_s"), (system.topology if system else "") or chip.topology
+        whole = system.value("scaleup_chips") * devices if system is not None and system.has("scaleup_chips") else 0.0
+        domain = int(whole or (chip.value("scaleup_chips") if chip.has("scaleup_chips") else 1.0))
+        if topology == "pcie" and speed:
+            domain = max(domain, PCIE_SLOTS)
+        peers = 1.0
+        if topology == "mesh":
+            peers = next((of.value("mesh_links") for of in (system, chip) if of is not None and of.has("mesh_links")), 1.0)
+        return cls(max(domain, 1), speed, speed / peers, figure("scaleout_bytes_per_s"))

@@ -139,13 +139,9 @@ def _links(device: Chip, deployment: Deployment) -> Links:
         return Links.of(device)
     whole = system(deployment.system)
     of = whole.its_chip()
-    if of is not None and of.id not in (device.id, device.part_of, deployment.chip):
-        raise InvalidInputError("system", f"{whole.id} is built of {of.id}, not of {deployment.chip}")
-    domain = int(whole.value("scaleup_chips")) if whole.has("scaleup_chips") else 0
-    per_chip = 1
-    if of is not None and of.id != device.id:
-        per_chip = max(of.devices, 1)
-    return Links.of(device, domain=domain * per_chip)
+    if of.id not in (device.id, device.part_of):
+        raise InvalidInputError("system", f"{whole.id} is built of {of.id}, not of {device.part_of or device.id}")
+    return Links.of(device, whole, of.devices if of.id != device.id else 1)
 
 
 _KEPT: OrderedDict[tuple[Deployment, int], Instance] = OrderedDict()
