@@ -25,6 +25,7 @@ from windtunnel.workload.ops import (
     LinearAttention,
     MoE,
     Op,
+    activation_bytes,
     weight_bytes,
 )
 
@@ -121,14 +122,14 @@ class CostModel:
         if isinstance(op, MoE):
             return self._moe(op)
         if isinstance(op, Attention):
-            return self._attention(op)
+            return self._attention(op, warm)
         return self._linear(op)
 
     def _elementwise(self, op: Elementwise) -> OpCost:
         if op.bytes <= 0 or op.name.endswith(_QUANTISING):
             return _NOTHING
         p, machine = self.family("elementwise"), self.machine(self.wide)
-        return _priced(f.elementwise(PLAIN, p.values, machine, op.bytes), p, op.bytes / machine.bytes_per_s)
+        return _priced(f.elementwise(PLAIN, p.values, machine, op.bytes), p, _floor(machine, 0.0, op.bytes))
 
     def _gemm(self, op: Gemm, warm: bool) -> OpCost:
         flops = op.flops
@@ -137,8 +138,7 @@ class CostModel:
         dtype = self.running(op.dtype)
         p, machine = self.family("gemm", dtype), self.machine(dtype)
         times = f.gemm(PLAIN, p.values, machine, op.m, op.n, op.k, op.batch, weight_bytes(dtype), 1.0 if warm else 0.0)
-        floor = flops / machine.flops_per_s
-        return _priced(times, p, floor if warm else max(op.bytes / machine.bytes_per_s, floor))
+        return _priced(times, p, _floor(machine, flops, 0.0 if warm else op.bytes))
 
     def _moe(self, op: MoE) -> OpCost:
         if op.flops <= 0:
@@ -152,9 +152,11 @@ class CostModel:
             PLAIN, p.values, machine, op.rank_tokens, hottest, active, op.local_experts, op.tokens, op.hidden,
             op.intermediate / op.tp, op.matrices, weight_bytes(dtype),
         )  # fmt: skip
-        return _priced(times, p, op.flops / machine.flops_per_s)
+        weights = active * op.matrices * op.hidden * op.intermediate / op.tp * weight_bytes(dtype)
+        rows = op.rank_tokens * op.hidden * (activation_bytes(dtype) + 2.0)
+        return _priced(times, p, _floor(machine, op.flops, weights + rows))
 
-    def _attention(self, op: Attention) -> OpCost:
+    def _attention(self, op: Attention, warm: bool) -> OpCost:
         if op.flops <= 0:
             return _NOTHING
         p = self.family(op.family)
@@ -168,14 +170,14 @@ class CostModel:
             times = f.attention_decode(
                 PLAIN, p.values, machine, op.flops, op.bytes, max(cache, 1.0) if self._cache else 1e18, op.keys_read, rows
             )
-        return _priced(times, p, op.flops / machine.flops_per_s)
+        return _priced(times, p, _floor(machine, op.flops, 0.0 if warm else op.bytes))
 
     def _linear(self, op: LinearAttention) -> OpCost:
         if op.flops <= 0:
             return _NOTHING
-        p = self.family(op.family)
-        times = f.linear_attention(PLAIN, p.values, self.machine(self.wide), op.flops, op.bytes, op.tokens / max(op.batch, 1.0))
-        return _priced(times, p, 0.0)
+        p, machine = self.family(op.family), self.machine(self.wide)
+        times = f.linear_attention(PLAIN, p.values, machine, op.flops, op.bytes, op.tokens / max(op.batch, 1.0))
+        return _priced(times, p, _floor(machine, op.flops, op.bytes))
 
     def _collective(self, op: Collective) -> OpCost:
         if op.bytes <= 0 or op.ranks <= 1:
@@ -208,6 +210,12 @@ class CostModel:
 
 
 _NOTHING = OpCost(0.0, "start", Evidence.MEASURED, 0.0)
+
+
+def _floor(machine: Machine, flops: float, moved: float) -> float:
+    """The roofline, in seconds: what no estimate goes below."""
+    floor: float = max(moved / machine.bytes_per_s, flops / machine.flops_per_s)
+    return floor
 
 
 def _priced(times: f.Times, p: FamilyParameters, floor: float) -> OpCost:
