@@ -18,6 +18,7 @@ from windtunnel.sim.working_point import Room, prompt, room, service
 
 WAVES = 10
 """Requests a slot in the closed loop: the length of run that serving benchmarks commonly use."""
+MOST_WAVES = 10_000
 _LIMITS = {"isl": 1e7, "osl": 1e7, "concurrency": 1e6}
 
 
@@ -43,6 +44,8 @@ def predict(
     """
     steady = steady or role != "both"
     _check(load, 1e-9 if steady else 1.0)
+    if not 1 <= waves <= MOST_WAVES:
+        raise InvalidInputError("waves", f"{waves} is not between 1 and {MOST_WAVES}")
     of = instance(deployment, parameters)
     if of.spec.max_context and load.isl + load.osl > of.spec.max_context:
         most = of.spec.max_context

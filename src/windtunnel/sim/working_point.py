@@ -41,7 +41,7 @@ class Prompt:
 
 def room(of: Instance, load: Load) -> Room:
     """How much the KV cache gets. Raises DoesNotFitError when not even one sequence fits beside the weights."""
-    chunk = min(of.traits.get("chunk_tokens", CHUNK_TOKENS), max(load.isl, 1.0) * load.concurrency)
+    chunk = min(of.traits.get("chunk_tokens", CHUNK_TOKENS), load.isl * max(load.concurrency, 1.0))
     activations = of.activations(chunk)
     each = of.kv_bytes(load.isl + load.osl)
     default = min(of.traits.get("memory_fraction", 0.9), MOST_MEMORY)
@@ -50,9 +50,7 @@ def room(of: Instance, load: Load) -> Room:
         slots = free / each * of.parallel.dp if each else math.inf
         if slots >= 1.0:
             limit = of.traits.get("max_running", math.inf) * of.parallel.dp
-            return Room(
-                fraction, min(slots * of.stages, limit) if of.stages == 1 else min(slots, limit), activations, fraction > default
-            )
+            return Room(fraction, min(slots, limit), activations, fraction > default)
     need = of.weights + activations + each
     raise DoesNotFitError(
         f"{of.deployment.model} needs {need / 1e9:.1f} GB a device on {of.deployment.chips} x {of.chip.id} "
