@@ -47,8 +47,8 @@ def room(of: Instance, load: Load) -> Room:
     default = min(of.traits.get("memory_fraction", 0.9), MOST_MEMORY)
     for fraction in (default, MOST_MEMORY):
         free = of.capacity * fraction - of.weights - activations
-        slots = free / each * of.parallel.dp if each else math.inf
-        if slots >= 1.0:
+        if free >= each:
+            slots = free / each * of.parallel.dp if each else math.inf
             limit = of.traits.get("max_running", math.inf) * of.parallel.dp
             return Room(fraction, min(slots, limit), activations, fraction > default)
     need = of.weights + activations + each
