@@ -53,7 +53,7 @@ class Instance:
         self.behaviour: Behaviour = behaviour(engine(self.engine).id, deployment.engine_version)
         self.precision: PrecisionPlan = _precision(self.spec, deployment, device, self.engine)
         self.costs = CostModel(device, _links(device, deployment), own)
-        for dtype in {self.precision.attention, self.precision.dense, self.precision.experts, self.precision.head}:
+        for dtype in dict.fromkeys((self.precision.attention, self.precision.dense, self.precision.experts, self.precision.head)):
             self.costs.machine(self.costs.running(dtype))
         self.workload = Workload(self.spec, plan, self.precision)
         self.weights = llm.weights_bytes(self.spec, plan, self.precision)
