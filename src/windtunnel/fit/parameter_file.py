@@ -12,52 +12,58 @@ values = { compute = 0.81, memory = 0.79, ... }
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from windtunnel.catalog.chip import Chip, chips
 from windtunnel.catalog.store import Table, read_toml_file
-from windtunnel.cost.parameters import number_kind
 from windtunnel.errors import InvalidInputError
-from windtunnel.fit.families import FAMILIES
-from windtunnel.workload.ops import BITS
+from windtunnel.fit.families import FAMILIES, Family
 
-_TYPED = ("gemm", "moe")
-_OTHER_FIELDS = ("values", "spread", "points", "mape", "source")
+_OTHER_FIELDS = ("values", "spread", "points", "mape", "held_out", "source")
 _HEAD = ("chip", "source")
 
 
-def known_families() -> tuple[str, ...]:
-    """The names of all tables that a parameter file may hold: ``gemm_wide``, ``attention_decode`` ..."""
-    kinds = sorted({number_kind(dtype) for dtype in BITS})
-    return tuple(name for family in FAMILIES for name in ([f"{family}_{k}" for k in kinds] if family in _TYPED else [family]))
+def family_of(table: str) -> Family | None:
+    """The family that a table of parameters belongs to: ``gemm`` of ``gemm_fp8``, ``attention_decode`` of itself."""
+    fits = [name for name in FAMILIES if table == name or table.startswith(f"{name}_")]
+    return FAMILIES[max(fits, key=len)] if fits else None
 
 
 def read_parameters(path: str | Path) -> Mapping[str, Any]:
     """The tables of a parameter file, checked field by field. Raises InvalidInputError that names the field."""
     content = read_toml_file(path)
     whole = Table(str(path), content)
-    families = known_families()
-    whole.only((*_HEAD, *families))
     whole.text("chip")
     whole.text("source", "")
-    for name in families:
-        if name not in content:
-            continue
+    found = {name: family for name in content if name not in _HEAD and (family := family_of(name)) is not None}
+    whole.only((*_HEAD, *found, *FAMILIES))
+    for name, family in found.items():
         table = whole.table(name)
         table.only(_OTHER_FIELDS)
         table.number("spread")
         values = table.table("values")
-        family = FAMILIES[name if name in FAMILIES else name.rpartition("_")[0]]
         values.only(p.name for p in family.parameters)
         for parameter in family.parameters:
             value = values.fields.get(parameter.name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not parameter.low <= value <= parameter.high:
                 raise values.fail(parameter.name, f"should be a number from {parameter.low:g} to {parameter.high:g}")
-    if not set(content) & set(families):
+    if not found:
         raise InvalidInputError(str(path), "holds no parameters of any operator family")
     return content
+
+
+def write_parameters(path: Path, text: str) -> None:
+    """The whole file or none of it. Raises InvalidInputError where it cannot be written."""
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", suffix=".toml", delete=False) as out:
+            out.write(text)
+        Path(out.name).chmod(0o644)
+        Path(out.name).replace(path)
+    except OSError as problem:
+        raise InvalidInputError(str(path), f"cannot be written: {problem.strerror}")
 
 
 def applies(parameters: Mapping[str, Any] | None, chip: Chip) -> bool:
