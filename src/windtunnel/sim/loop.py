@@ -65,7 +65,8 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
     finished = 0
     pop, push = heapq.heappop, heapq.heappush
     while finished < total:
-        if waiting and running < slots:
+        # who ends at this moment is done before the next prompt holds the others up
+        if waiting and running < slots and not (ends and ends[0][0] <= theta):
             taken = min(len(waiting), batch_limit, slots - running)
             now += prefill * taken
             for _ in range(taken):
