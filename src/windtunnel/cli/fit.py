@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,13 +17,14 @@ from windtunnel.errors import UnsupportedError
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--chip", metavar="NAME|FILE.toml", help="The chip: one of the catalogue, or a new one described in TOML.")
-@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the parameters to this TOML file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the parameters to this TOML file.")
 @json_option
 def fit(file: Path, chip: str | None, output: Path | None, as_json: bool) -> None:
     """A chip's parameters from the measurements in a file.
 
-    FILE is a CSV as `windtunnel validate` reads it. Says what was fitted on, and the error on groups of rows that were
-    held out. Without --chip, every chip that the file names is fitted.
+    FILE is a CSV of operators as `windtunnel validate` reads it. Says what was fitted on, and the error on shapes that were
+    held out. Without --chip, every chip that the file names is fitted. What --output writes is for `--parameters` of
+    `windtunnel predict` and `windtunnel validate`.
     """
     check_readable(file, "FILE")
     if output is not None:
@@ -41,6 +44,21 @@ def fit(file: Path, chip: str | None, output: Path | None, as_json: bool) -> Non
     else:
         from windtunnel.cli.render_reports import fit_sheet
 
-        fit_sheet(file.name, report).show()
+        fit_sheet(file.name, shown(report)).show()
     if output is not None:
         click.echo(f"wrote {output}", err=True)
+
+
+def shown(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The report as it is printed: the families of each chip as a table of their own, errors in percent."""
+    told: dict[str, Any] = {key: value for key, value in report.items() if key not in ("file", "chips", "families")}
+    for family in report.get("families", ()):
+        told.setdefault(family["chip"], {})[family["family"]] = {
+            "points": family["points"],
+            "shapes": family["shapes"],
+            "% error before": family["error_before"],
+            "after": family["error_after"],
+            "held out": family["error_held_out"],
+            "80% within": family["spread"],
+        }
+    return told

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import click
 
+from windtunnel.cli.files import check_readable
 from windtunnel.cli.params import DEGREE, MOST_CHIPS, MOST_REQUESTS, OnChip, Precision, Rate, json_option, load_options
-from windtunnel.errors import ParallelismError
+from windtunnel.errors import InvalidInputError, ParallelismError
 from windtunnel.sim.prediction import Deployment, Load
 
 
@@ -33,6 +38,12 @@ from windtunnel.sim.prediction import Deployment, Load
 @click.option(
     "--mtp-accept", type=Rate(16.0, "tokens", zero=True), default=0.0, help="Tokens a decode step yields beyond the first."
 )
+@click.option(
+    "--parameters",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Parameters of the chip that `windtunnel fit` wrote.",
+)
 @json_option
 def predict(
     model: str,
@@ -51,6 +62,7 @@ def predict(
     engine_version: str,
     prefix_hit: float,
     mtp_accept: float,
+    parameters: Path | None,
     as_json: bool,
 ) -> None:
     """One deployment's TTFT, TPOT, tokens/s, and what bounds them.
@@ -81,7 +93,8 @@ def predict(
         engine_version=engine_version,
         system=system,
     )
-    result = ask(deployment, Load(isl=isl, osl=osl, concurrency=concurrency, prefix_hit=prefix_hit, mtp_accept=mtp_accept))
+    load = Load(isl=isl, osl=osl, concurrency=concurrency, prefix_hit=prefix_hit, mtp_accept=mtp_accept)
+    result = ask(deployment, load, parameters=own_parameters(parameters, chip))
     if as_json:
         from windtunnel.cli.as_json import dumps, prediction_json
 
@@ -90,6 +103,20 @@ def predict(
     from windtunnel.cli.render_prediction import prediction_sheet
 
     prediction_sheet(result).show()
+
+
+def own_parameters(file: Path | None, chip: str) -> Mapping[str, Any] | None:
+    """What ``windtunnel fit`` wrote for this chip. Raises InvalidInputError for another chip's."""
+    if file is None:
+        return None
+    check_readable(file, "--parameters")
+    from windtunnel.catalog.chip import chip as chip_named
+    from windtunnel.fit.parameter_file import applies, read_parameters
+
+    found = read_parameters(file)
+    if not applies(found, chip_named(chip)):
+        raise InvalidInputError("--parameters", f"{file.name} is of {found['chip']}, not of {chip}")
+    return found
 
 
 def attention_degrees(chips: int, tp: int | None, pp: int | None, dp: int | None) -> tuple[int, int, int]:

@@ -86,20 +86,21 @@ class FitReport:
             "chips": list(self.toml),
             "rows": self.rows,
             "rows_fitted": self.used,
-            "families": {
-                f"{f.chip} {f.family}": {
+            "families": [
+                {
+                    "chip": f.chip,
+                    "family": f.family,
                     "points": f.points,
-                    "groups": f.groups,
+                    "shapes": f.groups,
                     "error_before": f.before,
                     "error_after": f.after,
                     "error_held_out": f.held_out,
                     "spread": f.spread,
                 }
                 for f in self.families
-            },
+            ],
             "skipped": dict(self.skipped),
             "refused": dict(self.refused),
-            "parameters": {f"{f.chip} {f.family}": dict(f.values) for f in self.families},
         }
 
 
