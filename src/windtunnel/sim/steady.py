@@ -72,13 +72,14 @@ class Steady:
         tpot = cycle / self.load.osl
         return State(rate * (first + cycle), running, rate, rate * self.prompt_s, first, tpot)
 
-    def arriving(self, requests_per_s: float) -> State:
-        """The state at a rate of arrivals, which must be below what the instance can take."""
+    def arriving(self, requests_per_s: float, most: float = 0.0) -> State:
+        """The state at a rate of arrivals, which must be below what the instance can take; with at most ``most`` requests
+        that decode (0: the slots), where more of them could be no faster."""
         if self.role == "prefill":
             first = self.first_s + self._wait(requests_per_s)
             used = requests_per_s * self.prompt_s
             return State(requests_per_s * first, used * self.of.parallel.dp, requests_per_s, used, first, 0.0)
-        return self.running(_solve(lambda n: self.running(n).requests_per_s, requests_per_s, self.slots))
+        return self.running(_solve(lambda n: self.running(n).requests_per_s, requests_per_s, most or self.slots))
 
     def in_flight(self, concurrency: float) -> State:
         """The state with so many requests in flight; those beyond the slots wait for one."""
