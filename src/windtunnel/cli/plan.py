@@ -86,7 +86,13 @@ def plan(
     for path in written:
         click.echo(f"wrote {path}", err=True)
     if not result.ranked:
-        raise InfeasibleError("no chip meets the targets" + ("; nothing to deploy" if deploy is not None else ""))
+        raise InfeasibleError(_nothing_meets(result) + ("; nothing to deploy" if deploy is not None else ""))
+
+
+def _nothing_meets(result: Plan) -> str:
+    """One line: why, where one chip was asked about; the table has said it of several."""
+    why = [chip.why_not for chip in result.chips if chip.why_not]
+    return f"no chip meets the targets: {why[0]}" if len(why) == 1 else "no chip meets the targets"
 
 
 def _check_files(html: Path | None, deploy: Path | None, deploy_chip: str | None, prices: Path | None) -> None:

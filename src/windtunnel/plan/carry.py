@@ -21,7 +21,7 @@ def candidate(service: Service, place: Place, *, operators: bool = False) -> Can
     role: Role = "decode" if before else "both"
     steady = own.steady(role)
     share = service.rate / service.replicas
-    state = service.state if math.isclose(share, service.state.requests_per_s) else steady.arriving(share)
+    state = service.state if math.isclose(share, service.state.requests_per_s) else steady.arriving(share, service.state.running)
     prediction = own.predict(state, role, operators=operators)
     prefill = None
     if before is not None:

@@ -57,13 +57,18 @@ class Option:
         return self._roles[role]
 
     def most(self, role: Role = "both") -> State:
-        """The state with the most requests that decode within the targets; that with one where even one is too many."""
+        """The state that serves most within the targets; that of one request at a time where even one is too many.
+
+        That is the largest batch, or one of a doubling below it where the larger is slower by more than it holds.
+        """
         t, steady = self.targets, self.steady(role)
 
         def meets(n: float) -> bool:
             return meets_targets(steady.running(n), t, role)
 
-        return steady.running(self._largest(steady.slots, meets))
+        largest = self._largest(steady.slots, meets)
+        smaller = [state for state in self.front(role) if state.running < largest]
+        return max([steady.running(largest), *smaller], key=lambda state: state.requests_per_s)
 
     @staticmethod
     def _largest(slots: float, meets: Callable[[float], bool]) -> float:

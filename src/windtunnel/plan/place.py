@@ -12,10 +12,11 @@ from windtunnel.errors import InvalidInputError, UnknownNameError
 
 MOST_CHIPS = 100_000
 LARGEST_INSTANCE = 64
-"""Chips of one instance on bare chips where nobody said how many; a system is searched up to its own size."""
+"""Chips of one instance on bare chips, unless fewer than EVER_LARGEST do not hold the model."""
 LARGEST_DOMAIN = 256
 """Chips of one instance in a system: wider expert parallelism than this has been published by nobody but with copies
 of experts, which are not modelled."""
+EVER_LARGEST = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,12 @@ class Place:
     whole: System | None = None
     price: Price | None = None
     power_w: float | None = None
+
+    @property
+    def wider(self) -> Place:
+        """The same with larger instances, for models that the usual ones do not hold."""
+        most = self.whole.chips if self.whole else EVER_LARGEST
+        return replace(self, largest=min(most, self.most or most, EVER_LARGEST))
 
     def systems(self, sizes: list[int]) -> int:
         """How many of the system are bought for instances of these sizes, none of which is split over two."""
@@ -93,8 +100,7 @@ def place(asked: str, most: int | None = None) -> Place:
     else:
         domain = int(on.value("scaleup_chips")) if on.has("scaleup_chips") else 1
     largest = min(whole.chips, LARGEST_DOMAIN) if whole else LARGEST_INSTANCE
-    if limit:
-        largest = min(limit, whole.chips if whole else limit)
+    largest = min(largest, limit or largest)
     return Place(text, on, chip_name, home.id if home else "", max(domain, 1), limit, largest, whole)
 
 

@@ -24,6 +24,8 @@ class Candidate:
 
     aggregated: prediction alone, ``replicas`` of it. disaggregated: ``prefill`` is set, replicated
     ``prefill_replicas`` times, and hands its KV cache to ``replicas`` decode instances over the network.
+    prediction and prefill are at the load that each instance has: its share of the traffic that was asked for, or as
+    much as it takes within the targets; requests_per_s: what all of them could carry within the targets.
     usd_per_hour, usd_per_mtok: of all chips, per million output tokens; None where nobody published a price.
     """
 

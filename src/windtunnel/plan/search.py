@@ -115,6 +115,9 @@ def _at(model: str, spec: ModelSpec, at: Place, targets: Targets, precision: str
     except (UnsupportedError, MissingFactError) as cannot:
         return ChipPlan(at.name, None, str(cannot)), ""
     options, refused = _options(spec, at, base, targets)
+    if not options and at.wider.largest > at.largest:
+        at = at.wider
+        options, refused = _options(spec, at, base, targets)
     if not options:
         return ChipPlan(at.name, None, reasons.nothing_runs(spec, at, base, targets, refused), searched=len(refused)), note
     points = tuple(candidate(s, at) for s in front(options, at, targets))
