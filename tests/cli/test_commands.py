@@ -201,7 +201,7 @@ def test_a_plan_that_nothing_meets_is_shown_and_is_status_2(asked: Asked, capsys
     assert run(PLAN) == 2
     printed = capsys.readouterr()
     assert "h20: TPOT is 61 ms at best" in printed.out
-    assert printed.err == "windtunnel: no chip meets the targets\n"
+    assert printed.err == "windtunnel: no chip meets the targets: TPOT is 61 ms at best\n"
     assert run([*PLAN, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["chips"][0]["best"] is None
 

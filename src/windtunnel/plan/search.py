@@ -24,6 +24,7 @@ from windtunnel.errors import (
 )
 from windtunnel.plan import reasons
 from windtunnel.plan.carry import candidate
+from windtunnel.plan.front import predicted
 from windtunnel.plan.option import Option
 from windtunnel.plan.place import Place, place, priced
 from windtunnel.plan.precision import chosen_precision
@@ -120,7 +121,7 @@ def _at(model: str, spec: ModelSpec, at: Place, targets: Targets, precision: str
         options, refused = _options(spec, at, base, targets)
     if not options:
         return ChipPlan(at.name, None, reasons.nothing_runs(spec, at, base, targets, refused), searched=len(refused)), note
-    points = tuple(candidate(s, at) for s in front(options, at, targets))
+    points = predicted(candidate(s, at) for s in front(options, at, targets))
     searched = len(options) + len(refused)
     found = services(options, at, targets)
     allowed = [s for s in found if not at.most or s.chips <= at.most]

@@ -20,7 +20,7 @@ def answer(plan: Plan) -> str:
         )
     first, best = ranked[0], ranked[0].best
     assert best is not None
-    what = f"{best.chips} {words.TIMES} {first.name}"
+    what = _chips(first)
     if best.usd_per_mtok is None:
         return f"Fewest chips: {what}. What it costs is not known: nobody published a price."
     lead = "Cheapest" if len([c for c in ranked if c.best and c.best.usd_per_mtok is not None]) > 1 else "Only priced answer"
@@ -33,9 +33,7 @@ def runner_up(plan: Plan) -> str:
     priced = [c for c in plan.ranked if c.best is not None and c.best.usd_per_mtok is not None]
     if len(priced) > 1 and priced[0].best and priced[1].best and priced[0].best.usd_per_mtok:
         ratio = (priced[1].best.usd_per_mtok or 0.0) / priced[0].best.usd_per_mtok
-        said.append(
-            f"Next is {priced[1].best.chips} {words.TIMES} {priced[1].name} at {words.number(ratio, 2)} times that price."
-        )
+        said.append(f"Next is {_chips(priced[1])} at {words.number(ratio, 2)} times that price.")
     unpriced = [c.name for c in plan.ranked if c.best is not None and c.best.usd_per_mtok is None]
     if unpriced and priced:
         said.append(
@@ -45,6 +43,15 @@ def runner_up(plan: Plan) -> str:
     if failed and plan.ranked:
         said.append(f"{_listed(failed)} {'does' if len(failed) == 1 else 'do'} not meet the targets.")
     return " ".join(said)
+
+
+def _chips(chip: ChipPlan) -> str:
+    """``24 × h20``, but ``24 chips of cloudmatrix-384``: a system is not bought by the chip's number."""
+    assert chip.best is not None
+    name = chip.name.rpartition(":")[0] or chip.name
+    if name != chip.best.prediction.deployment.chip and chip.best.prediction.deployment.system:
+        return f"{chip.best.chips} {'chip' if chip.best.chips == 1 else 'chips'} of {name}"
+    return f"{chip.best.chips} {words.TIMES} {name}"
 
 
 def throughput_finding(plan: Plan) -> str:
