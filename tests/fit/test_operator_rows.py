@@ -1,0 +1,70 @@
+"""How a row of operator measurements is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from windtunnel.errors import InvalidInputError, UnknownNameError, WindtunnelError
+from windtunnel.fit.operator_rows import operator_row
+from windtunnel.workload.ops import Attention, Collective, Gemm, MoE
+
+
+def row(op: str, **fields: str) -> dict[str, str]:
+    return {"op": op, **fields}
+
+
+def test_gemm() -> None:
+    op, warm = operator_row(row("gemm", dtype="W8A8_dynamic", m="16", n="7168", k="2048", cache_warm="True"))
+    assert op == Gemm("gemm", 16.0, 7168.0, 2048.0, "w8a8_dynamic")
+    assert warm
+    assert operator_row(row("gemm", m="1", n="1", k="1")) == (Gemm("gemm", 1.0, 1.0, 1.0, "bf16"), False)
+
+
+def test_attention_by_hand() -> None:
+    fields = {"dtype": "bf16", "batch": "2", "seq": "100", "q_heads": "8", "kv_heads": "2", "head_dim": "64"}
+    prefill, _ = operator_row(row("attn_prefill_causal", **fields))
+    decode, _ = operator_row(row("attn_decode", **fields))
+    assert isinstance(prefill, Attention)
+    assert isinstance(decode, Attention)
+    # two sequences, 8 heads of 64: queries x keys seen, twice (scores and values), two FLOPs each
+    assert prefill.flops == pytest.approx(2 * 8 * 64 * 4 * (100 * 101 / 2))
+    assert decode.flops == pytest.approx(2 * 8 * 64 * 4 * 100)
+    # keys and values of 2 heads, two bytes each; queries in and results out
+    assert decode.bytes == pytest.approx(2 * 100 * 2 * 64 * 2 * 2 + 2 * 2 * 8 * 64 * 2)
+    assert operator_row(row("attn_decode", **{**fields, "dtype": "fp8"}))[0].bytes < decode.bytes
+
+
+def test_latent_attention_has_the_widths_of_deepseek() -> None:
+    op, _ = operator_row(row("mla_decode", batch="4", seq="1000", q_heads="128"))
+    assert isinstance(op, Attention)
+    assert (op.family, op.qk_dim, op.v_dim) == ("mla_decode", 576.0, 512.0)
+
+
+def test_experts() -> None:
+    op, _ = operator_row(row("moe_ffn", dtype="fp8", m="128", n="7168", k="2048", experts="256", topk="8", ep="8"))
+    assert op == MoE("moe", 128.0, 7168.0, 2048.0, 256.0, 8.0, "fp8", ep=8.0)
+
+
+@pytest.mark.parametrize("ranks", [{"ranks": "4"}, {"n_chips": "4"}, {"ep": "4"}])
+def test_a_message_is_m_by_n_elements(ranks: dict[str, str]) -> None:
+    op, _ = operator_row(row("all_reduce", dtype="bf16", m="1024", n="4096", **ranks))
+    assert op == Collective("all_reduce", "all_reduce", 1024.0 * 4096.0 * 2.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (row("gem"), "unknown operator 'gem'; nearest: gemm"),
+        (row("gemm", dtype="fp7", m="1", n="1", k="1"), "unknown dtype 'fp7'"),
+        (row("gemm", m="1", n="1"), "k: missing"),
+        (row("gemm", m="-1", n="1", k="1"), "m: not a positive number"),
+        (row("gemm", m="1", n="1", k="1", cache_warm="maybe"), "cache_warm: neither true nor false"),
+        (row("moe_ffn", m="1", n="1", k="1", experts="4", topk="8"), "topk: more than there are experts"),
+        (row("all_reduce", m="1"), "ranks: missing"),
+    ],
+)
+def test_what_is_not_an_operator_is_refused_with_the_field(bad: dict[str, str], message: str) -> None:
+    with pytest.raises(WindtunnelError) as refused:
+        operator_row(bad)
+    assert isinstance(refused.value, InvalidInputError | UnknownNameError)
+    assert str(refused.value).startswith(message)
