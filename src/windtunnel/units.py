@@ -44,8 +44,8 @@ def show_time(seconds: float) -> str:
     """``seconds`` in the unit in which people say it: ``42.1 ms``, ``3.0 s``, ``17 us``."""
     if seconds == 0:
         return "0 s"
-    if abs(seconds) < MILLI:
+    if abs(seconds) < 0.9995 * MILLI:  # what rounds to the next unit is said in it
         return f"{seconds / MICRO:.3g} us"
-    if abs(seconds) < 1:
+    if abs(seconds) < 0.9995:
         return f"{seconds / MILLI:.3g} ms"
     return f"{seconds:.3g} s" if abs(seconds) < 1000 else f"{seconds:,.0f} s"
