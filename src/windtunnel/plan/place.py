@@ -8,6 +8,7 @@ from windtunnel.catalog import Chip, PriceBook, System, chip, hourly_usd, system
 from windtunnel.catalog.chip import shelf as chip_shelf
 from windtunnel.catalog.price import Basis, Price
 from windtunnel.catalog.system import shelf as system_shelf
+from windtunnel.cost.links import Links
 from windtunnel.errors import InvalidInputError, UnknownNameError
 
 MOST_CHIPS = 100_000
@@ -95,13 +96,10 @@ def place(asked: str, most: int | None = None) -> Place:
     on = chip(chip_name)
     whole = system(system_id) if system_id else None
     home = whole or _server(on)
-    if home is not None and home.has("scaleup_chips"):
-        domain = int(home.value("scaleup_chips"))
-    else:
-        domain = int(on.value("scaleup_chips")) if on.has("scaleup_chips") else 1
+    domain = Links.of(on, home).domain
     largest = min(whole.chips, LARGEST_DOMAIN) if whole else LARGEST_INSTANCE
     largest = min(largest, limit or largest)
-    return Place(text, on, chip_name, home.id if home else "", max(domain, 1), limit, largest, whole)
+    return Place(text, on, chip_name, home.id if home else "", domain, limit, largest, whole)
 
 
 def _server(on: Chip) -> System | None:
