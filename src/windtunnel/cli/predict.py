@@ -74,11 +74,12 @@ def predict(
     degrees = attention_degrees(chips, tp, pp, dp)
     experts = expert_degrees(degrees[0] * degrees[2], moe_ep, moe_tp)
     from windtunnel.catalog.models import model as read_model
-    from windtunnel.cli.checks import check_context, place
+    from windtunnel.cli.checks import check_context
+    from windtunnel.plan.place import stands_for
     from windtunnel.sim.predict import predict as ask
 
     check_context(read_model(model), isl, osl)
-    chip, system = place(name)
+    chip, system = stands_for(name)
     deployment = Deployment(
         model=model,
         chip=chip,
