@@ -18,6 +18,8 @@ LARGEST_DOMAIN = 256
 """Chips of one instance in a system: wider expert parallelism than this has been published by nobody but with copies
 of experts, which are not modelled."""
 EVER_LARGEST = 1024
+LARGEST_GROUP = 128
+"""Bare chips of one group of prefill and decode instances where no traffic was named; in a system, all of its chips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,12 @@ class Place:
         """The same with larger instances, for models that the usual ones do not hold."""
         most = self.whole.chips if self.whole else EVER_LARGEST
         return replace(self, largest=min(most, self.most or most, EVER_LARGEST))
+
+    @property
+    def group(self) -> int:
+        """Most chips of one group of prefill and decode instances where no traffic was named."""
+        most = self.whole.chips if self.whole else LARGEST_GROUP
+        return min(most, self.most or most)
 
     def systems(self, sizes: list[int]) -> int:
         """How many of the system are bought for instances of these sizes, none of which is split over two."""

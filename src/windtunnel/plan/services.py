@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from windtunnel.cost.model import NETWORK_EFFICIENCY, NETWORK_START_S
 from windtunnel.plan.front import pareto
 from windtunnel.plan.option import Option, meets_targets
-from windtunnel.plan.place import MOST_CHIPS, Place
+from windtunnel.plan.place import Place
 from windtunnel.plan.result import Targets
 from windtunnel.sim.steady import State
 
@@ -168,7 +168,7 @@ def _pair(option: Option, state: State, before: Option, at: Place, targets: Targ
     prompts = before.most_prefilled((targets.ttft_s or math.inf) - sent_s)
     if prompts is None:
         return None
-    return apart(option, state, before, prompts, sent_s, rate, at.most or MOST_CHIPS)
+    return apart(option, state, before, prompts, sent_s, rate, at.group)
 
 
 def filled(service: Service, most: int) -> Service:
