@@ -61,6 +61,8 @@ def test_a_message_is_m_by_n_elements(ranks: dict[str, str]) -> None:
         (row("gemm", m="1", n="1", k="1", cache_warm="maybe"), "cache_warm: neither true nor false"),
         (row("moe_ffn", m="1", n="1", k="1", experts="4", topk="8"), "topk: more than there are experts"),
         (row("all_reduce", m="1"), "ranks: missing"),
+        (row("gemm", m="0.5", n="1", k="1"), "m: less than one"),
+        (row("gemm", m="1e9", n="1e9", k="1e9"), "op: larger than any chip can run"),
     ],
 )
 def test_what_is_not_an_operator_is_refused_with_the_field(bad: dict[str, str], message: str) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from windtunnel.errors import InvalidInputError, WindtunnelError
 from windtunnel.fit import table as tables
+from windtunnel.fit.fitting import fit
 from windtunnel.fit.table import degree, number, read_table
 from windtunnel.fit.validate import validate
 
@@ -122,3 +123,25 @@ def test_bytes_of_garbage_are_refused_with_one_line(content: bytes, tmp_path_fac
     with pytest.raises(WindtunnelError) as refused:
         validate(path)
     assert "\n" not in str(refused.value)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    op=st.sampled_from(["gemm", "attn_prefill_causal", "attn_decode", "mla_decode", "moe_ffn", "all_reduce", "elementwise"]),
+    numbers=st.lists(
+        st.one_of(st.floats(min_value=1e-9, max_value=1e15).map(str), st.integers(1, 10**5).map(str)), min_size=12, max_size=12
+    ),
+    latency=st.lists(st.floats(min_value=1e-12, max_value=1e15).map(str), min_size=1, max_size=4),
+)
+def test_shapes_of_any_size_are_priced_and_fitted_or_refused(
+    op: str, numbers: list[str], latency: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("shapes") / "s.csv"
+    path.write_text(OPERATORS + "".join(f"h20,{op},bf16,{','.join(numbers[:11])},{time},\n" for time in latency))
+    found = validate(path)
+    assert found.predicted + sum(found.refused.values()) == found.rows
+    try:
+        fit(path)
+    except WindtunnelError as problem:
+        told = str(problem)
+        assert "\n" not in told

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from windtunnel.errors import InvalidInputError, UnknownNameError
-from windtunnel.fit.table import degree, number
+from windtunnel.fit.table import degree, size
 from windtunnel.workload.ops import BITS, Attention, Collective, Elementwise, Gemm, MoE, Op, activation_bytes
 
 Row = Mapping[str, str]
@@ -32,6 +32,8 @@ _SPELLINGS = {
     "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "float8": "fp8",
     "w8a8": "w8a8_dynamic", "mxfp4": "fp4", "nvfp4": "fp4", "e4m3": "fp8", "int4": "w4a16", "fp8_block": "fp8",
 }  # fmt: skip
+_MOST_FLOPS, _MOST_BYTES = 1e21, 1e16
+"""Weeks of one chip's work: a typing error, not an operator."""
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "")
 
 
@@ -45,32 +47,32 @@ def dtype_of(row: Row) -> str:
 
 
 def _gemm(row: Row, dtype: str) -> Op:
-    return Gemm("gemm", number(row, "m"), number(row, "n"), number(row, "k"), dtype, batch=number(row, "batch", 1.0))
+    return Gemm("gemm", size(row, "m"), size(row, "n"), size(row, "k"), dtype, batch=size(row, "batch", 1.0))
 
 
 def _attention(row: Row, dtype: str, prefill: bool) -> Op:
-    seq, heads, head = number(row, "seq"), number(row, "q_heads"), number(row, "head_dim")
+    seq, heads, head = size(row, "seq"), size(row, "q_heads"), size(row, "head_dim")
     return Attention(
-        "attention", "prefill" if prefill else "decode", number(row, "batch", 1.0), seq if prefill else 1.0, seq, heads,
-        number(row, "kv_heads", heads), head, head, dtype,
+        "attention", "prefill" if prefill else "decode", size(row, "batch", 1.0), seq if prefill else 1.0, seq, heads,
+        size(row, "kv_heads", heads), head, head, dtype,
     )  # fmt: skip
 
 
 def _latent(row: Row, dtype: str, prefill: bool) -> Op:
-    seq, heads = number(row, "seq"), number(row, "q_heads")
-    batch = number(row, "batch", 1.0)
+    seq, heads = size(row, "seq"), size(row, "q_heads")
+    batch = size(row, "batch", 1.0)
     if prefill:
         return Attention("attention", "prefill", batch, seq, seq, heads, heads, 192.0, 128.0, dtype, mla=True)
     return Attention("attention", "decode", batch, 1.0, seq, heads, 1.0, 576.0, 512.0, dtype, mla=True)
 
 
 def _moe(row: Row, dtype: str) -> Op:
-    experts, topk, ep = number(row, "experts"), number(row, "topk"), number(row, "ep", 1.0)
+    experts, topk, ep = size(row, "experts"), size(row, "topk"), size(row, "ep", 1.0)
     if topk > experts:
         raise InvalidInputError("topk", "more than there are experts")
     if ep > experts:
         raise InvalidInputError("ep", "more than there are experts")
-    return MoE("moe", number(row, "m"), number(row, "n"), number(row, "k"), experts, topk, dtype, ep=ep)
+    return MoE("moe", size(row, "m"), size(row, "n"), size(row, "k"), experts, topk, dtype, ep=ep)
 
 
 def _message(kind: Kind) -> Callable[[Row, str], Op]:
@@ -78,14 +80,14 @@ def _message(kind: Kind) -> Callable[[Row, str], Op]:
         ranks = next((degree(row, key) for key in ("ranks", "n_chips", "ep") if degree(row, key)), 0)
         if ranks < 2:
             raise InvalidInputError("ranks", "missing; a collective needs ranks, n_chips or ep of at least 2")
-        size = number(row, "m") * number(row, "n", 1.0) * activation_bytes(dtype)
-        return Collective(kind, kind, size, float(ranks))
+        length = size(row, "m") * size(row, "n", 1.0) * activation_bytes(dtype)
+        return Collective(kind, kind, length, float(ranks))
 
     return read
 
 
 def _elementwise(row: Row, dtype: str) -> Op:
-    return Elementwise("elementwise", 2.0 * number(row, "m") * number(row, "n", 1.0) * activation_bytes(dtype))
+    return Elementwise("elementwise", 2.0 * size(row, "m") * size(row, "n", 1.0) * activation_bytes(dtype))
 
 
 READERS: Mapping[str, Callable[[Row, str], Op]] = {
@@ -114,4 +116,7 @@ def operator_row(row: Row) -> tuple[Op, bool]:
     warm = row.get("cache_warm", "").lower()
     if warm not in (*_TRUE, *_FALSE):
         raise InvalidInputError("cache_warm", "neither true nor false")
-    return reader(row, dtype_of(row)), warm in _TRUE
+    op = reader(row, dtype_of(row))
+    if op.flops > _MOST_FLOPS or op.bytes > _MOST_BYTES:
+        raise InvalidInputError("op", "larger than any chip can run")
+    return op, warm in _TRUE

@@ -111,6 +111,14 @@ def number(row: Mapping[str, str], key: str, default: float | None = None) -> fl
     return value
 
 
+def size(row: Mapping[str, str], key: str, default: float | None = None) -> float:
+    """A number of a row that is at least one, as every length of a shape is. Raises InvalidInputError."""
+    value = number(row, key, default)
+    if value < 1:
+        raise InvalidInputError(key, "less than one")
+    return value
+
+
 def degree(row: Mapping[str, str], key: str, default: int = 0) -> int:
     """A whole number of a row, 0 among them; ``default`` where the field is empty. Raises InvalidInputError."""
     text = row.get(key, "")
