@@ -29,8 +29,9 @@ from windtunnel.workload.ops import (
     weight_bytes,
 )
 
-EVENNESS = 0.5
-"""Share of even routing in the mix of even and power-law routing (see cost.routing); judged on serving measurements."""
+EVEN_TOUCH, EVEN_LOAD = 0.2, 0.5
+"""Share of even routing in the mix of even and power-law routing (see cost.routing): for which experts are touched, and
+for how much the fullest rank gets. Chosen on serving measurements; real routers spread load better than they spread reach."""
 
 _WEIGHT_ONLY = {"fp4": "w4a16"}
 """What engines do on a chip without a matrix unit for the type: widen the weights on the way, compute in 16 bit."""
@@ -46,11 +47,16 @@ _FACTORS: Mapping[str, Callable[[float], float]] = {
     "all_to_all": lambda n: (n - 1.0) / n,
     "p2p": lambda n: 1.0,
 }
-NETWORK_EFFICIENCY = 0.6
+NETWORK_EFFICIENCY = 0.85
 NETWORK_START_S = 12e-6
 """Across scale-up domains: share of the card's line rate and start of a message over RDMA.
-**Source:** DeepEP's author tables for 400 Gbit/s cards in 2025 (43-58 of 50 GB/s on large messages, less on small ones);
-the start is the order of its low-latency kernels' shortest times. Not fitted."""
+**Source:** DeepEP's author tables for 400 Gbit/s cards in 2025 (43 to 47 of 50 GB/s over 16 to 64 ranks); the start is
+the order of its low-latency kernels' shortest times. Not fitted."""
+
+NODE_COPIES = 0.55
+"""Copies of a token that cross the network over copies that leave its rank: what several ranks of one node need
+travels once. Eight of 64 ranks in nodes of eight touch 5.3 nodes, at most 4 under DeepSeek-V3's routing (arXiv
+2412.19437, section 2.1.2), so 3.5 to 4.6 copies for 6.6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +151,8 @@ class CostModel:
             return _NOTHING
         dtype = self.running(op.dtype)
         p, machine = self.family("moe", dtype), self.machine(dtype)
-        touched = touched_experts(PLAIN, op.tokens, op.topk, op.experts, EVENNESS) / op.ep
-        hottest = 1.0 + (hottest_rank(PLAIN, op.tokens, op.experts, op.ep) - 1.0) * (1.0 - EVENNESS)
+        touched = touched_experts(PLAIN, op.tokens, op.topk, op.experts, EVEN_TOUCH) / op.ep
+        hottest = 1.0 + (hottest_rank(PLAIN, op.tokens, op.experts, op.ep) - 1.0) * (1.0 - EVEN_LOAD)
         active = min(touched * hottest, op.local_experts)
         times = f.moe(
             PLAIN, p.values, machine, op.rank_tokens, hottest, active, op.local_experts, op.tokens, op.hidden,
@@ -195,7 +201,7 @@ class CostModel:
         """Hierarchical: within each domain over its links, and between domains over every chip's network card.
 
         Of what all ranks of a domain need from the others, each card carries an equal part: an all-reduce, all-gather or
-        reduce-scatter crosses between equal places of the domains. What is sent to chosen ranks is each one's own.
+        reduce-scatter crosses between equal places of the domains. What is sent to chosen ranks travels once a domain.
         """
         if not self.links.scaleout_bytes_per_s:
             raise MissingFactError(
@@ -204,9 +210,12 @@ class CostModel:
         nodes = float(math.ceil(op.ranks / self.links.domain))
         local = op.ranks / nodes
         inside = _NOTHING if op.kind == "p2p" else self._collective(Collective(op.name, op.kind, op.bytes, local))
-        wire = _FACTORS[op.kind](nodes) * op.bytes / (1.0 if op.kind in ("all_to_all", "p2p") else local)
+        share = {"all_to_all": NODE_COPIES if local > 1.0 else 1.0, "p2p": 1.0}.get(op.kind, 1.0 / local)
+        wire = _FACTORS[op.kind](nodes) * op.bytes * share
         outside = wire / (self.links.scaleout_bytes_per_s * NETWORK_EFFICIENCY) + NETWORK_START_S
-        return OpCost(inside.time_s + outside, "link", Evidence.DATASHEET, 0.5)
+        # what goes to ranks of the own domain and what goes over the card move at the same time
+        total = max(inside.time_s, outside) if op.kind == "all_to_all" else inside.time_s + outside
+        return OpCost(total, "link", Evidence.DATASHEET, 0.5)
 
 
 _NOTHING = OpCost(0.0, "start", Evidence.MEASURED, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from windtunnel.catalog.chip import Chip
+from windtunnel.catalog.chip import chip as catalogue_chip
 from windtunnel.cost.evidence import Evidence
 
 _DATA = files("windtunnel.cost") / "data"
@@ -62,14 +64,37 @@ class ChipParameters:
             (_file(kin) if kin else {}, Evidence.TRANSFERRED),
         ):
             if name in table:
-                return self._built(table[name], evidence, str(table.get("source", "")))
+                balance = _balance(catalogue_chip(kin)) if evidence is Evidence.TRANSFERRED else 0.0
+                return self._built(table[name], evidence, str(table.get("source", "")), balance)
         prior = _file("prior")
         group = prior["hbm" if self.chip.memory_type.upper().startswith(("HBM", "HI")) else "gddr"]
         fallback = group.get(name) or prior["hbm"].get(name) or group[f"{family}_wide"]
         # what was learned from nobody's points of this kind is worth no more than the datasheet
         weak = Evidence.TRANSFERRED if self.chip.vendor == "Nvidia" else Evidence.DATASHEET
-        return self._built(fallback, weak, str(prior.get("source", "")))
+        return self._built(fallback, weak, str(prior.get("source", "")), PRIOR_BALANCE)
 
-    @staticmethod
-    def _built(table: Mapping[str, Any], evidence: Evidence, source: str) -> FamilyParameters:
-        return FamilyParameters(table["values"], float(table["spread"]), evidence, str(table.get("source", source)))
+    def _built(self, table: Mapping[str, Any], evidence: Evidence, source: str, balance: float = 0.0) -> FamilyParameters:
+        """balance: FLOP a byte of the chips that the parameters come from, 0 where they are this chip's own."""
+        values = table["values"]
+        own = _balance(self.chip)
+        if 0.0 < own < balance and "compute" in values:
+            values = {**values, "compute": values["compute"] ** math.sqrt(own / balance)}
+        return FamilyParameters(values, float(table["spread"]), evidence, str(table.get("source", source)))
+
+
+PRIOR_BALANCE = 290.0
+"""16-bit FLOP a byte of memory of the chips behind the prior (H100 295, B200 292, H200 206, L40S 419)."""
+
+
+def _balance(of: Chip) -> float:
+    """16-bit FLOP for each byte of memory bandwidth; 0 where either figure is not known.
+
+    A matrix unit that is small for its memory is kept busy more easily: transferred efficiencies are raised to the
+    power sqrt(own / other) of the two balances, which leaves equal chips alone and tends to one. An assumption, made
+    for chips whose compute was cut (H20, L20); it fits the published H20 figures better than the plain efficiency.
+    """
+    dtype = "fp16" if "fp16" in of.dtypes else "bf16"
+    key = f"matrix_flops_per_s.{dtype}"
+    if not (of.has(key) and of.has("memory_bytes_per_s")):
+        return 0.0
+    return of.value(key) / of.value("memory_bytes_per_s")

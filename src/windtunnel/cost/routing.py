@@ -16,13 +16,13 @@ def touched_experts(xp: Numbers, tokens: Any, topk: Any, experts: Any, evenness:
     **Source:** aiconfigurator-core 0.12.0, MoE tables with distribution power_law_1.01; expectation derived here.
     """
     even = experts * (1.0 - (1.0 - xp.minimum(topk / experts, 0.999999)) ** tokens)
-    spread = xp.maximum(0.8 * tokens, 2.0)
+    spread = xp.maximum(0.8 * tokens, 1.5)
     span = xp.log(spread)
-    mean_load = tokens * topk / experts
-    scale = mean_load / ((spread - 1.0) / span)
-    skewed = experts * xp.minimum(xp.maximum(1.0 - xp.log(xp.maximum(0.5 / scale, 1.0)) / span, 0.0), 1.0)
-    mixed = evenness * even + (1.0 - evenness) * skewed
-    return xp.minimum(xp.maximum(mixed, topk), xp.maximum(tokens * topk, 1e-9))
+    unit = tokens * topk / experts * span / (spread - 1.0)
+    # mean over experts of the chance of at least one copy, loads being unit * spread ** u with u even over [0, 1]
+    missed = sum(xp.exp(-unit * spread**u) for u in (0.1, 0.3, 0.5, 0.7, 0.9)) / 5.0
+    mixed = evenness * even + (1.0 - evenness) * experts * (1.0 - missed)
+    return xp.minimum(xp.maximum(mixed, xp.minimum(topk, tokens * topk)), xp.maximum(tokens * topk, 1e-9))
 
 
 def hottest_rank(xp: Numbers, tokens: Any, experts: Any, ranks: Any) -> Any:
