@@ -49,7 +49,7 @@ class Instance:
         device, plan = _on_devices(self.spec, self.chip, deployment)
         self.device, self.parallel, self.devices_per_chip = device, plan, plan.chips // deployment.chips
         self.engine = deployment.engine or _default_engine(self.chip)
-        self.traits: EngineTraits = engine(self.engine).traits_at(deployment.engine_version, self.chip)
+        self.traits: EngineTraits = engine(self.engine).traits_at(deployment.engine_version, device)
         self.behaviour: Behaviour = behaviour(engine(self.engine).id, deployment.engine_version)
         self.precision: PrecisionPlan = _precision(self.spec, deployment, device, self.engine)
         self.costs = CostModel(device, _links(device, deployment), own)
