@@ -20,7 +20,9 @@ from windtunnel.fit.operators import FittedFamily, Prior, fit_family, score
 
 OUT = Path(__file__).parent.parent / "src" / "windtunnel" / "cost" / "data"
 SAMPLE = 2000
-SOURCE = "aiconfigurator-core 0.12.0 operator tables (Apache-2.0), median over engines (experts and latent attention: the fastest)"
+SOURCE = (
+    "aiconfigurator-core 0.12.0 operator tables (Apache-2.0), median over engines (experts and latent attention: the fastest)"
+)
 KIN = 4.0
 """Weight of chips with the same class of memory when a chip is predicted from the others."""
 

@@ -10,7 +10,7 @@ from windtunnel.cost import formulas as f
 from windtunnel.cost.evidence import Evidence
 from windtunnel.cost.formulas import PLAIN
 from windtunnel.cost.links import Links
-from windtunnel.cost.model import NETWORK_EFFICIENCY, NETWORK_START_S, CostModel
+from windtunnel.cost.model import NETWORK_EFFICIENCY, NETWORK_START_S, NODE_COPIES, CostModel
 from windtunnel.errors import MissingFactError
 from windtunnel.workload.ops import Collective
 
@@ -62,7 +62,7 @@ def test_two_servers_share_a_sum_over_all_their_cards() -> None:
     assert (both.bound, both.evidence) == ("link", Evidence.DATASHEET)
 
 
-def test_gathering_and_scattering_share_cards_and_chosen_targets_do_not() -> None:
+def test_gathering_and_scattering_share_cards() -> None:
     costs = CostModel(chip("h100-sxm"))
 
     def outside(kind: str) -> float:
@@ -70,8 +70,12 @@ def test_gathering_and_scattering_share_cards_and_chosen_targets_do_not() -> Non
         return two - one - NETWORK_START_S
 
     half = 0.5 * 1e8 / (50e9 * NETWORK_EFFICIENCY)
-    assert outside("all_to_all") == pytest.approx(half)
     assert [outside("all_gather"), outside("reduce_scatter")] == pytest.approx([half / 8, half / 8])
+
+
+def test_what_several_ranks_of_a_server_need_travels_once_and_beside_what_stays() -> None:
+    sent = CostModel(chip("h100-sxm")).cost(Collective("x", "all_to_all", 1e8, 16.0)).time_s
+    assert sent == pytest.approx(NODE_COPIES * 0.5 * 1e8 / (50e9 * NETWORK_EFFICIENCY) + NETWORK_START_S)
 
 
 def test_a_domain_that_is_not_full_is_one_more() -> None:

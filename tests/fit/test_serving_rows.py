@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from windtunnel.errors import UnknownNameError
-from windtunnel.fit.serving_rows import DATA_PARALLEL, FEWER, INSTANCES, PRODUCT, REPLICAS, ServingRow, serving_row
+from windtunnel.fit.serving_rows import DATA_PARALLEL, INSTANCES, PRODUCT, REPLICAS, ServingRow, serving_row
 
 R1, LLAMA, QWEN = "deepseek-ai/DeepSeek-R1", "meta-llama/Llama-3.1-70B", "Qwen/Qwen3-235B-A22B-FP8"
 
@@ -65,14 +65,14 @@ def test_tp_k_with_ep_k_that_was_exported_as_its_product() -> None:
     assert degrees(read(tp="4", moe_tp="1", moe_ep="4")) == (4, 1, 1, 1, 4)
 
 
-def test_chips_of_several_instances_are_read_as_one_with_spread_experts() -> None:
+def test_chips_of_several_instances_are_read_as_one_of_them() -> None:
     row = read(chip="gb200", tp="36", dp="1", moe_tp="36", moe_ep="1", n_chips="36")
-    assert degrees(row) == (1, 1, 32, 1, 32)
-    assert row.load.concurrency == pytest.approx(64 * 32 / 36)
-    assert row.notes == (INSTANCES, FEWER)
+    assert degrees(row) == (8, 1, 1, 1, 8)
+    assert row.load.concurrency == pytest.approx(64 * 8 / 36)
+    assert row.notes == (INSTANCES,)
     wide = read(chip="gb200", tp="64", dp="1", moe_tp="64", moe_ep="1", n_chips="64")
-    assert degrees(wide) == (1, 1, 64, 1, 64)
-    assert wide.load.concurrency == 64.0
+    assert degrees(wide) == (8, 1, 1, 1, 8)
+    assert wide.load.concurrency == 8.0
     assert wide.notes == (INSTANCES,)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -77,8 +76,9 @@ class ChipParameters:
         """balance: FLOP a byte of the chips that the parameters come from, 0 where they are this chip's own."""
         values = table["values"]
         own = _balance(self.chip)
-        if 0.0 < own < balance and "compute" in values:
-            values = {**values, "compute": values["compute"] ** math.sqrt(own / balance)}
+        if 0.0 < own < balance and values.get("compute", 1.0) < 1.0:
+            lost = (1.0 / values["compute"] - 1.0) * own / balance
+            values = {**values, "compute": 1.0 / (1.0 + lost)}
         return FamilyParameters(values, float(table["spread"]), evidence, str(table.get("source", source)))
 
 
@@ -89,9 +89,9 @@ PRIOR_BALANCE = 290.0
 def _balance(of: Chip) -> float:
     """16-bit FLOP for each byte of memory bandwidth; 0 where either figure is not known.
 
-    A matrix unit that is small for its memory is kept busy more easily: transferred efficiencies are raised to the
-    power sqrt(own / other) of the two balances, which leaves equal chips alone and tends to one. An assumption, made
-    for chips whose compute was cut (H20, L20); it fits the published H20 figures better than the plain efficiency.
+    What keeps a matrix unit from its peak (issue, operands, synchronisation) takes about as long for a byte on a chip
+    with a smaller unit, so of a transferred efficiency the lost part, 1 / efficiency - 1, shrinks with the balance. An
+    assumption, made for chips whose compute was cut (H20, L20).
     """
     dtype = "fp16" if "fp16" in of.dtypes else "bf16"
     key = f"matrix_flops_per_s.{dtype}"

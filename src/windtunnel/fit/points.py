@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from windtunnel.cost.formulas import PLAIN, Machine
-from windtunnel.cost.model import EVEN_LOAD, EVEN_TOUCH, CostModel
+from windtunnel.cost.formulas import Machine
+from windtunnel.cost.model import CostModel, expert_load
 from windtunnel.cost.parameters import FamilyParameters, number_kind
-from windtunnel.cost.routing import hottest_rank, touched_experts
 from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.workload.ops import Attention, Collective, Elementwise, Gemm, MoE, Op, weight_bytes
 
@@ -62,10 +61,9 @@ def _gemm(costs: CostModel, op: Gemm, warm: bool, time_s: float) -> tuple[Point,
 
 def _moe(costs: CostModel, op: MoE, time_s: float) -> tuple[Point, FamilyParameters]:
     dtype = costs.running(op.dtype)
-    touched = touched_experts(PLAIN, op.tokens, op.topk, op.experts, EVEN_TOUCH) / op.ep
-    hottest = 1.0 + (hottest_rank(PLAIN, op.tokens, op.experts, op.ep) - 1.0) * (1.0 - EVEN_LOAD)
+    hottest, active = expert_load(op)
     values = {
-        "rank_tokens": op.rank_tokens, "hottest": hottest, "active": min(touched * hottest, op.local_experts),
+        "rank_tokens": op.rank_tokens, "hottest": hottest, "active": active,
         "local": op.local_experts, "tokens": op.tokens, "hidden": op.hidden, "inner": op.intermediate / op.tp,
         "matrices": op.matrices, "width": weight_bytes(dtype),
     }  # fmt: skip

@@ -8,9 +8,8 @@ a) ``dp`` empty: 1; but where moe_tp * moe_ep is a multiple of tp, attention is 
 b) ``tp`` = moe_tp * moe_ep with moe_tp = moe_ep > 1 and dp 1 or empty: "TP k with EP k", exported as its product. Such
    rows repeat rows of k chips with moe_ep = k digit for digit. Read as tp k, moe_tp 1, moe_ep k, on k chips.
 c) ``tp`` that does not divide the heads of a mixture of experts, or is wider than 16 with no expert parallelism: a
-   total over several instances (prefill and decode apart). Read as one instance with data-parallel attention over all
-   chips and whole experts spread over them. Where the experts do not divide, it is the largest number of chips that
-   does, and the concurrency shrinks with it.
+   total over several instances (prefill and decode apart). Read as one of equal instances of 8 chips (or fewer that
+   divide the model), with its part of the concurrency.
 d) ``moe_tp`` and ``moe_ep`` of a dense model mean nothing; ``moe_ep`` 0 of a mixture: no expert parallelism.
 e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly.
 
@@ -35,8 +34,7 @@ from windtunnel.sim.prediction import Deployment, Load
 WIDEST_TP = 16
 DATA_PARALLEL = "dp empty: attention read as data parallel over the experts' chips"
 PRODUCT = "tp k with ep k exported as their product: read as k chips"
-INSTANCES = "chips of several instances: read as one with data-parallel attention and spread experts"
-FEWER = "chips that the experts do not divide: read as the largest number that does, concurrency scaled"
+INSTANCES = "chips of several instances: read as one instance of 8 chips with its part of the concurrency"
 REPLICAS = "more chips than tp x pp x dp: read as replicas that share the concurrency"
 
 
@@ -99,18 +97,25 @@ def _read(asked: Deployment, load: Load, spec: ModelSpec, n_chips: int, moe_ep: 
         notes = (DATA_PARALLEL,) if dp > 1 else ()
     heads = [layer.attention.q_heads for layer in spec.layers if layer.attention is not None]
     if dp == 1 and (any(h % tp for h in heads) or (tp > WIDEST_TP and ep <= 1)):
-        return _several(replace(asked, dp=dp), load, min(ffn.experts for ffn in mixtures))
+        return _several(asked, load, spec)
     if ep == 0 and (moe_ep or not moe_tp):
         moe_tp, ep = (tp * dp, 1) if moe_ep else (0, 0)
     return _replicated(replace(asked, dp=dp, moe_tp=moe_tp, moe_ep=ep), load, n_chips, notes)
 
 
-def _several(asked: Deployment, load: Load, experts: int) -> ServingRow:
+def _several(asked: Deployment, load: Load, spec: ModelSpec) -> ServingRow:
     """Rule c."""
-    chips = next(n for n in range(min(asked.tp, experts), 0, -1) if experts % n == 0)
-    notes = (INSTANCES,) if chips == asked.tp else (INSTANCES, FEWER)
+    fits = (n for n in (8, 4, 2) if n <= asked.tp and _divides(spec, n))
+    chips = next(fits, 1)
     scaled = replace(load, concurrency=max(load.concurrency * chips / asked.tp, 1.0))
-    return ServingRow(replace(asked, tp=1, dp=chips, moe_tp=1, moe_ep=chips), scaled, asked.chip, notes)
+    read = replace(asked, tp=chips, dp=1, moe_tp=1, moe_ep=chips)
+    return ServingRow(read, scaled, asked.chip, (INSTANCES,))
+
+
+def _divides(spec: ModelSpec, chips: int) -> bool:
+    """Whether heads and experts can be cut over so many chips."""
+    heads = all(x.attention is None or x.attention.q_heads % chips == 0 for x in spec.layers)
+    return heads and all(x.ffn is None or x.ffn.experts % chips == 0 for x in spec.layers)
 
 
 def _replicated(read: Deployment, load: Load, n_chips: int, notes: tuple[str, ...]) -> ServingRow:

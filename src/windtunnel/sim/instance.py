@@ -103,17 +103,21 @@ def rows(phase: str, step: StepTime) -> list[OperatorRow]:
 def _on_devices(spec: ModelSpec, package: Chip, deployment: Deployment) -> tuple[Chip, ParallelPlan]:
     """The chip on which operators run and the degrees counted in it: a package of several devices counts more ranks.
 
-    Tensor parallelism goes over a package's devices where the heads divide, else data parallelism does.
+    Tensor parallelism goes over a package's devices where the heads divide, else data parallelism does. With latent
+    attention and data-parallel groups it is always the groups that double: a cut latent would be kept twice.
     """
     if package.id not in _DEVICES or package.devices < 2:
         return package, llm.parallel_plan(spec, deployment)
     n = package.devices
     device = chip(_DEVICES[package.id])
+    spread = replace(deployment, dp=deployment.dp * n, moe_ep=deployment.moe_ep * n if deployment.moe_tp else deployment.moe_ep)
+    latent = any(layer.attention is not None and layer.attention.kind == "mla" for layer in spec.layers)
+    if latent and deployment.dp > 1:
+        return device, llm.parallel_plan(spec, spread)
     wider = replace(deployment, tp=deployment.tp * n, moe_ep=deployment.moe_ep * n if deployment.moe_tp else deployment.moe_ep)
     try:
         return device, llm.parallel_plan(spec, wider)
     except ParallelismError:
-        spread = replace(deployment, dp=deployment.dp * n, moe_tp=0, moe_ep=deployment.moe_ep * n)
         return device, llm.parallel_plan(spec, spread)
 
 

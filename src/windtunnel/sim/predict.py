@@ -121,7 +121,7 @@ def _inverse(value: float, evidence: Evidence, operators: float) -> Estimate:
 def _memory(of: Instance, load: Load, space: Room, running: float) -> MemoryUse:
     """Of one chip: all its devices together."""
     n = of.devices_per_chip
-    cache = of.kv_bytes(load.isl + load.osl) * running / of.parallel.dp
+    cache = of.kv_bytes(load.isl + load.osl / 2.0) * running / of.parallel.dp
     reserved = of.capacity * (1.0 - space.fraction)
     return MemoryUse(of.capacity * n, of.weights * n, cache * n, space.activations * n, reserved * n)
 

@@ -43,18 +43,19 @@ def room(of: Instance, load: Load) -> Room:
     """How much the KV cache gets. Raises DoesNotFitError when not even one sequence fits beside the weights."""
     chunk = min(of.traits.get("chunk_tokens", CHUNK_TOKENS), load.isl * max(load.concurrency, 1.0))
     activations = of.activations(chunk)
-    each = of.kv_bytes(load.isl + load.osl)
+    # caches are paged and requests are at all stages of their output, so on average each holds half of it
+    whole, each = of.kv_bytes(load.isl + load.osl), of.kv_bytes(load.isl + load.osl / 2.0)
     default = min(of.traits.get("memory_fraction", 0.9), MOST_MEMORY)
     for fraction in (default, MOST_MEMORY):
         free = of.capacity * fraction - of.weights - activations
-        if free >= each:
+        if free >= whole:
             slots = free / each * of.parallel.dp if each else math.inf
             limit = of.traits.get("max_running", math.inf) * of.parallel.dp
             return Room(fraction, min(slots, limit), activations, fraction > default)
-    need = of.weights + activations + each
+    need = of.weights + activations + whole
     raise DoesNotFitError(
         f"{of.deployment.model} needs {need / 1e9:.1f} GB a device on {of.deployment.chips} x {of.chip.id} "
-        f"(weights {of.weights / 1e9:.1f}, one sequence {each / 1e9:.2f}, activations {activations / 1e9:.2f}); "
+        f"(weights {of.weights / 1e9:.1f}, one sequence {whole / 1e9:.2f}, activations {activations / 1e9:.2f}); "
         f"it has {of.capacity / 1e9:.1f}: use more chips or fewer bits"
     )
 
