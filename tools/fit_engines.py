@@ -103,7 +103,7 @@ def behaviours(vector: Iterable[float], drafting: Mapping[str, float]) -> dict[s
     for engine in ENGINES:
         own = {n: values[n] for n, _, _ in SHARED} | {n: values[f"{n} {engine}"] for n, _, _ in EACH}
         own = {n: max(v, NEVER_BELOW.get(n, -math.inf)) for n, v in own.items()}
-        out[engine] = Behaviour(**own, step_us=0.0)
+        out[engine] = Behaviour(known="", step_us=0.0, **own)
     for version, factor in drafting.items():
         out[version] = replace(out[version.split()[0]], drafting=factor)
     return out
@@ -126,10 +126,11 @@ def fit(data: list[Row]) -> tuple[np.ndarray, dict[str, float]]:
     for i in np.random.default_rng(3).permutation(len(data)):
         counts[data[i].group].append(data[i])
     chosen = [row for group in counts.values() for row in group[:A_GROUP]]
-    vector, drafting = CENTRE.copy(), {}
+    vector = CENTRE.copy()
+    drafting: dict[str, float] = {}
     for _ in range(2):
 
-        def residuals(z: np.ndarray) -> np.ndarray:
+        def residuals(z: np.ndarray, drafting: Mapping[str, float] = drafting) -> np.ndarray:
             own = behaviours(CENTRE + z * SPREAD, drafting)
             errors = np.array([row.errors(own) for row in chosen]) / np.array([0.15, 0.4])
             return np.concatenate([(np.array([2.0, 1.5]) * errors / np.sqrt(1 + errors**2)).ravel(), z])
@@ -143,6 +144,10 @@ def fit(data: list[Row]) -> tuple[np.ndarray, dict[str, float]]:
 def told(errors: list[float]) -> str:
     share = [abs(math.expm1(e)) for e in errors]
     return f"median {100 * median(share):.1f} mean {100 * mean(share):.1f}"
+
+
+def both(errors: list[tuple[float, float]]) -> str:
+    return f"TPOT {told([e for e, _ in errors])}; TTFT {told([e for _, e in errors])}"
 
 
 def held_out(path: Path, group: str) -> list[tuple[float, float]]:
@@ -162,9 +167,7 @@ def main() -> None:
     vector, drafting = fit(data)
     own = behaviours(vector, drafting)
     errors = [row.errors(own) for row in data]
-    print(
-        f"{len(data)} rows; fitted on all: TPOT {told([e for e, _ in errors])}; TTFT {told([e for _, e in errors])}; drafting {drafting}"
-    )
+    print(f"{len(data)} rows; fitted on all: {both(errors)}; drafting {drafting}")
     for engine in ENGINES:
         print(own[engine])
     if args.held_out:
@@ -172,11 +175,10 @@ def main() -> None:
         with ProcessPoolExecutor(2) as pool:
             found = list(pool.map(held_out, [args.measurements] * len(groups), groups))
         for group, e in zip(groups, found, strict=True):
-            print(
-                f"  {group}: {len(e)} rows; TPOT {told([t for t, _ in e])} bias {median(t for t, _ in e):+.2f}; TTFT {told([t for _, t in e])} bias {median(t for _, t in e):+.2f}"
-            )
+            tpot, ttft = (median(pair[i] for pair in e) for i in (0, 1))
+            print(f"  {group}: {len(e)} rows; {both(e)}; bias of TPOT {tpot:+.2f}, of TTFT {ttft:+.2f}")
         flat = [pair for e in found for pair in e]
-        print(f"held out: TPOT {told([e for e, _ in flat])}; TTFT {told([e for _, e in flat])}")
+        print(f"held out: {both(flat)}")
         for i, metric in enumerate(("tpot", "ttft")):
             low, high = np.exp(np.quantile([-pair[i] for pair in flat], [0.1, 0.9]))
             print(f"[held_out.{metric}]\nlow = {low:.3f}\nhigh = {high:.3f}")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import operator_tables
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 
 from windtunnel.catalog.chip import chip
 from windtunnel.fit.families import FAMILIES, Family
@@ -87,8 +87,8 @@ def main(root: Path) -> None:
                 anchor = Prior(pooled_values(family, table, memory_class(c)), {k: max(v, 0.3) for k, v in spread.items()})
                 mine = fit_family(family, arrays(table[table["chip"] == c]), anchor)
                 chips.setdefault(c, []).append(
-                    f"\n[{name.replace('.', '_')}]\npoints = {len(full[full['chip'] == c])}\nmape = {mine.mape:.3f}\nspread = {mine.spread:.3f}\n"
-                    f"values = {show(dict(mine.values))}"
+                    f"\n[{name.replace('.', '_')}]\npoints = {len(full[full['chip'] == c])}\n"
+                    f"mape = {mine.mape:.3f}\nspread = {mine.spread:.3f}\nvalues = {show(dict(mine.values))}"
                 )
             told = " ".join(f"{c} {h.mape:.3f}/{own[c].mape:.3f}" for c, h in held.items())
             print(
@@ -96,7 +96,8 @@ def main(root: Path) -> None:
                 flush=True,
             )
     for c, lines in chips.items():
-        head = f'# Fitted parameters of {c}. points: measured; mape: mean error of a share on them; spread: 80 % of log errors.\nsource = "{SOURCE}"\n'
+        legend = "points: measured; mape: mean error of a share on them; spread: 80 % of log errors."
+        head = f'# Fitted parameters of {c}. {legend}\nsource = "{SOURCE}"\n'
         (OUT / f"{c}.toml").write_text(head + "".join(line + "\n" for line in lines))
     (OUT / "prior.toml").write_text("\n".join(prior_lines) + "\n")
 

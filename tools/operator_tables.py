@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 
 from windtunnel.catalog.chip import Chip, chip
 from windtunnel.cost.routing import hottest_rank, touched_experts
@@ -22,7 +23,7 @@ CHIPS = {
 SUPERSEDED = {"0.22.0", "0.20.0", "0.19.0", "1.3.0rc10", "0.5.6.post2", "0.5.9"}
 """Engine versions of which the tables hold a later one of the same operator and chip."""
 
-Table = pd.DataFrame
+Table: TypeAlias = pd.DataFrame
 
 
 def tables(root: Path, operator: str, pattern: str) -> Table:
@@ -145,8 +146,9 @@ def moe(root: Path) -> Iterator[tuple[str, Table]]:
         touched = touched_experts(np, tokens, topk, experts, 0.0) / ep
         hottest = hottest_rank(np, tokens, experts, ep)
         yield name, t.assign(
-            rank_tokens=tokens * topk / ep, hottest=hottest, active=np.minimum(touched * hottest, experts / ep), local=experts / ep,
-            tokens=tokens, hidden=t["hidden_size"].astype(float), inner=t["inter_size"].astype(float) / t["moe_tp_size"],
+            rank_tokens=tokens * topk / ep, hottest=hottest, active=np.minimum(touched * hottest, experts / ep),
+            local=experts / ep, tokens=tokens, hidden=t["hidden_size"].astype(float),
+            inner=t["inter_size"].astype(float) / t["moe_tp_size"],
             matrices=3.0, width=width,
         )  # fmt: skip
 
