@@ -32,7 +32,7 @@ from windtunnel.workload.llm import StepTokens
 OUT = Path(__file__).parent.parent / "src" / "windtunnel" / "sim" / "data" / "engines.toml"
 ENGINES = ("vllm", "sglang", "trtllm")
 # name, centre, spread: what is believed before any measurement; operators alone should explain the decode step
-SHARED = (("prefill", 1.1, 0.12), ("tokens_wait", 1.0, 0.4))
+SHARED = (("prefill", 1.1, 0.06), ("tokens_wait", 1.0, 0.4))
 EACH = (
     ("mix", 0.88, 0.1),
     ("layer_us", 0.0, 5.0),
@@ -43,7 +43,7 @@ EACH = (
 NAMES = [n for n, _, _ in SHARED] + [f"{n} {e}" for e in ENGINES for n, _, _ in EACH]
 CENTRE = np.array([c for _, c, _ in SHARED] + [c for _ in ENGINES for _, c, _ in EACH])
 SPREAD = np.array([s for _, _, s in SHARED] + [s for _ in ENGINES for _, _, s in EACH])
-A_GROUP = 60
+A_GROUP = 45
 """Rows of one group that take part in a fit, so that large groups do not drown small ones."""
 NEVER_BELOW = {"mix": 0.3, "host_us": 0.0, "prefill_step_us": 0.0, "fixed_ms": 1.0, "prefill": 0.5, "tokens_wait": 0.0}
 
@@ -68,6 +68,7 @@ class Row:
     load: Load
     space: Room
     prompt: Prompt
+    apart: bool
     ttft_s: float
     tpot_s: float
 
@@ -78,7 +79,8 @@ class Row:
         self.instance.behaviour = replace(own, drafting=drafting)
         serving, _ = service(self.instance, self.load, self.space, self.prompt)
         run = closed_loop(serving, self.load.concurrency, self.load.osl)
-        return math.log(run.tpot_s / self.tpot_s), math.log(run.ttft_s / self.ttft_s)
+        tpot_s = serving.decode_s(min(self.load.concurrency, self.space.slots)) if self.apart else run.tpot_s
+        return math.log(tpot_s / self.tpot_s), math.log(run.ttft_s / self.ttft_s)
 
 
 def rows(path: Path) -> list[Row]:
@@ -93,7 +95,7 @@ def rows(path: Path) -> list[Row]:
         version = f"{of.engine} {fields['engine_version']}"
         group = f"{of.spec.id} on {read.chip}"
         times = float(fields["ttft_ms"]) * 1e-3, float(fields["tpot_ms"]) * 1e-3
-        out.append(Row(group, of.engine, version, of.spec.mtp_layers > 0, of, read.load, space, prompt(of, read.load), *times))
+        out.append(Row(group, of.engine, version, of.spec.mtp_layers > 0, of, read.load, space, prompt(of, read.load), read.apart, *times))
     return out
 
 
@@ -120,19 +122,19 @@ def drafting_of(data: list[Row], vector: np.ndarray) -> dict[str, float]:
 
 
 def fit(data: list[Row]) -> tuple[np.ndarray, dict[str, float]]:
-    """Robust: an error beyond about 15 % (TPOT) or 40 % (TTFT) counts no more the larger it is, since such rows
+    """Robust: an error beyond about 15 % (TPOT) or 25 % (TTFT) counts no more the larger it is, since such rows
     ran something that the columns do not say (drafting, eager mode, a cold start in the mean)."""
     counts: dict[str, list[Row]] = defaultdict(list)
     for i in np.random.default_rng(3).permutation(len(data)):
         counts[data[i].group].append(data[i])
-    chosen = [row for group in counts.values() for row in group[:A_GROUP]]
+    chosen = [row for group in counts.values() for row in group[:A_GROUP] if not row.apart]
     vector = CENTRE.copy()
     drafting: dict[str, float] = {}
     for _ in range(2):
 
         def residuals(z: np.ndarray, drafting: Mapping[str, float] = drafting) -> np.ndarray:
             own = behaviours(CENTRE + z * SPREAD, drafting)
-            errors = np.array([row.errors(own) for row in chosen]) / np.array([0.15, 0.4])
+            errors = np.array([row.errors(own) for row in chosen]) / np.array([0.15, 0.25])
             return np.concatenate([(np.array([2.0, 1.5]) * errors / np.sqrt(1 + errors**2)).ravel(), z])
 
         found = least_squares(residuals, (vector - CENTRE) / SPREAD, diff_step=0.05, max_nfev=5)

@@ -9,7 +9,7 @@ b) ``tp`` = moe_tp * moe_ep with moe_tp = moe_ep > 1 and dp 1 or empty: "TP k wi
    rows repeat rows of k chips with moe_ep = k digit for digit. Read as tp k, moe_tp 1, moe_ep k, on k chips.
 c) ``tp`` that does not divide the heads of a mixture of experts, or is wider than 16 with no expert parallelism: a
    total over several instances (prefill and decode apart). Read as one of equal instances of 8 chips (or fewer that
-   divide the model), with its part of the concurrency.
+   divide the model), with its part of the concurrency; TPOT is that of an instance that only decodes.
 d) ``moe_tp`` and ``moe_ep`` of a dense model mean nothing; ``moe_ep`` 0 of a mixture: no expert parallelism.
 e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly.
 
@@ -40,12 +40,14 @@ REPLICAS = "more chips than tp x pp x dp: read as replicas that share the concur
 
 @dataclass(frozen=True, slots=True)
 class ServingRow:
-    """One measured deployment. chip: catalogue id of the row's chip; notes: which habits it was read by."""
+    """One measured deployment. chip: catalogue id of the row's chip; notes: which habits it was read by; apart: prompts
+    were prefilled elsewhere, so that they do not hold up decoding."""
 
     deployment: Deployment
     load: Load
     chip: str
     notes: tuple[str, ...] = ()
+    apart: bool = False
 
 
 def place(name: str) -> tuple[str, str]:
@@ -109,7 +111,7 @@ def _several(asked: Deployment, load: Load, spec: ModelSpec) -> ServingRow:
     chips = next(fits, 1)
     scaled = replace(load, concurrency=max(load.concurrency * chips / asked.tp, 1.0))
     read = replace(asked, tp=chips, dp=1, moe_tp=1, moe_ep=chips)
-    return ServingRow(read, scaled, asked.chip, (INSTANCES,))
+    return ServingRow(read, scaled, asked.chip, (INSTANCES,), apart=True)
 
 
 def _divides(spec: ModelSpec, chips: int) -> bool:

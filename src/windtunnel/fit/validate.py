@@ -112,6 +112,8 @@ class _Serving:
         own = self.parameters if applies(self.parameters, where) else None
         found = predict(read.deployment, read.load, operators=False, parameters=own)
         told = {"ttft_ms": found.ttft, "tpot_ms": found.tpot}
+        if read.apart:
+            told["tpot_ms"] = predict(read.deployment, read.load, role="decode", operators=False, parameters=own).tpot
         values = {
             metric: Compared(value, told[metric].value * 1e3, told[metric].low * 1e3, told[metric].high * 1e3)
             for metric, value in measured.items()

@@ -1,0 +1,95 @@
+"""Prints how accurate and how fast windtunnel is, each number beside its target and beside the best known elsewhere.
+
+    python bench/run.py [--quick] [--json FILE]
+
+Serving errors are held out: groups of model and chip are left out of the fit in turn. --quick leaves out what takes
+minutes. The operator tables for the GEMM row are fetched from PyPI once (82 MB), into .cache/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from bench import gemm, serving, speed  # noqa: E402
+
+SERVING = HERE / "measured" / "serving.csv"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table. met: None where nothing was measured."""
+
+    what: str
+    target: str
+    reached: str
+    elsewhere: str
+    met: bool | None
+
+
+def _percent(values: dict[str, float]) -> str:
+    return f"{100 * values['median']:.1f} / {100 * values['mean']:.1f} %"
+
+
+def accuracy() -> list[Line]:
+    found = serving.held_out(SERVING)
+    tpot, ttft = found.tpot, found.ttft
+    lines = [
+        Line("TPOT error, held out (median / mean)", "<= 10 / 15 %", _percent(tpot), "23.9 / 31.1 %", tpot["median"] <= 0.10 and tpot["mean"] <= 0.15),
+        Line("TTFT error, held out (median)", "<= 20 %", f"{100 * ttft['median']:.1f} %", "43.0 %", ttft["median"] <= 0.20),
+        Line("rows predicted, not refused", ">= 95 %", f"{100 * found.predicted:.1f} %", "70 %", found.predicted >= 0.95),
+        Line("80 % intervals that hold, TPOT / TTFT", "75-85 %", f"{100 * tpot['held']:.0f} / {100 * ttft['held']:.0f} %", "none stated", all(0.75 <= m["held"] <= 0.85 for m in (tpot, ttft))),
+        Line("rank correlation of TPOT in a group", ">= 0.98", f"{tpot['rank']:.3f}", "0.979", tpot["rank"] >= 0.98),
+        Line("  ... along one configuration's load", "", f"{tpot['rank_along_load']:.3f}", "", None),
+    ]  # fmt: skip
+    print(found.by_group)
+    return lines
+
+
+def products() -> list[Line]:
+    found = gemm.held_out(HERE.parent / ".cache")
+    if not found:
+        return [Line("GEMM on a chip never fitted (mean)", "<= 15 %", "tables not to be had", "20-25 %", None)]
+    mean = sum(found.values()) / len(found)
+    told = ", ".join(f"{dtype} {100 * value:.1f}" for dtype, value in found.items())
+    return [Line("GEMM on a chip never fitted (mean)", "<= 15 %", f"{100 * mean:.1f} % ({told})", "20-25 %", mean <= 0.15)]
+
+
+def pace() -> list[Line]:
+    warm = speed.warm_prediction_ms()
+    seconds, megabytes = speed.search()
+    started = speed.help_s()
+    return [
+        Line("one warm prediction", "<= 5 ms", f"{warm:.1f} ms", "0.8 s", warm <= 5.0),
+        Line("search, DeepSeek-V3 on 32 chips", "<= 5 s CPU, 300 MB", f"{seconds:.2f} s, {megabytes:.0f} MB", "24-81 s", seconds <= 5.0 and megabytes <= 300.0),
+        Line("windtunnel --help", "<= 0.3 s", f"{started:.2f} s", "", started <= 0.3),
+    ]  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="speed alone")
+    parser.add_argument("--json", type=Path, help="also write the lines to this file")
+    args = parser.parse_args()
+    parts: list[Callable[[], list[Line]]] = [pace] if args.quick else [accuracy, products, pace]
+    lines = [line for part in parts for line in part()]
+    verdict = {True: "met", False: "MISSED", None: ""}
+    rows = [("", "target", "reached", "best elsewhere", "")] + [(x.what, x.target, x.reached, x.elsewhere, verdict[x.met]) for x in lines]
+    widths = [max(len(r[i]) for r in rows) for i in range(5)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if args.json:
+        args.json.write_text(json.dumps([asdict(line) for line in lines], indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
