@@ -15,9 +15,8 @@ def tables(cache: Path) -> Path | None:
     root = cache / "tables" / "aiconfigurator_core" / "systems" / "data"
     if not root.is_dir():
         cache.mkdir(exist_ok=True)
-        got = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(cache), PACKAGE], check=False, capture_output=True
-        )
+        fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(cache), PACKAGE]
+        got = subprocess.run(fetch, check=False, capture_output=True)
         wheels = sorted(cache.glob("aiconfigurator_core-*.whl"))
         if got.returncode or not wheels:
             return None

@@ -15,7 +15,8 @@ class Behaviour:
 
     layer_us, step_us: host and gaps in every decode step, per layer and per step. prefill: multiplies the
     operators of a prompt. mix: share of a prompt's time by which running requests are held up, less than one where
-    its step also decodes. host_us: eager launches of a prefill step, per layer. fixed_ms: from the socket to the first
+    its step also decodes. host_us, latent_us: launches of a prefill step that no graph replays, per layer
+    with routed experts and per layer with latent attention (plain layers are captured). fixed_ms: from the socket to the first
     step and back. drafting: factor on the time per token of models that carry multi-token-prediction layers, less than
     one for versions that were measured with it on. tokens_wait: decode steps that a new prompt waits for.
     """
@@ -25,6 +26,7 @@ class Behaviour:
     layer_us: float
     step_us: float
     host_us: float
+    latent_us: float
     prefill_step_us: float
     fixed_ms: float
     tokens_wait: float
@@ -46,17 +48,16 @@ def _data() -> dict[str, Any]:
 
 
 def behaviour(engine: str, version: str = "") -> Behaviour:
-    """The parameters of an engine at a version; of an engine never fitted, the mean of those that were, and ``known`` says so."""
+    """The parameters of an engine at a version. An engine may borrow another's and change some; one that was never
+    fitted gets the middle of those that were. ``known`` names whose they are: "" its own, another engine, or "any"."""
     table = _data()
     names = {f.name for f in fields(Behaviour)}
-    kin = table["kin"].get(engine, engine)
-    found = table["engines"].get(kin)
-    chosen = found if found is not None else table["any"]
-    own = Behaviour(
-        **{k: v for k, v in chosen.items() if k in names},
-        known="" if kin == engine and found is not None else (kin if found else "any"),
-    )
-    special = table.get("versions", {}).get(f"{kin} {version}")
+    found: dict[str, Any] = table["engines"].get(engine, {})
+    lender = str(found.get("like", ""))
+    values = {**table["engines"].get(lender, {}), **found} if found else table["any"]
+    own = Behaviour(**{k: v for k, v in values.items() if k in names}, known=lender if found else "any")
+    versions = table.get("versions", {})
+    special = versions.get(f"{engine} {version}") or versions.get(f"{lender} {version}")
     return replace(own, **{k: v for k, v in special.items() if k in names}) if special else own
 
 

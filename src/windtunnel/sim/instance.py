@@ -60,6 +60,16 @@ class Instance:
         self.capacity = device.value("memory_bytes")
 
     @property
+    def mixture_layers(self) -> int:
+        """Layers with routed experts, over all stages."""
+        return sum(layer.count for layer in self.spec.layers if layer.ffn is not None and layer.ffn.experts)
+
+    @property
+    def latent_layers(self) -> int:
+        """Layers with latent attention, over all stages."""
+        return sum(layer.count for layer in self.spec.layers if layer.attention is not None and layer.attention.kind == "mla")
+
+    @property
     def stages(self) -> int:
         return self.parallel.pp
 

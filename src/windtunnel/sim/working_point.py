@@ -116,7 +116,8 @@ def prefill_times(of: Instance, prefill: Prompt, *, mixed: bool = True) -> tuple
     mixed: its steps also decode, so that only a part of its time holds up the others.
     """
     b, stages, dp = of.behaviour, of.stages, float(of.parallel.dp)
-    launch = (b.host_us * of.spec.n_layers / stages * prefill.steps + b.prefill_step_us) * 1e-6
+    launched = b.host_us * of.mixture_layers + b.latent_us * of.latent_layers
+    launch = (launched / stages * prefill.steps + b.prefill_step_us) * 1e-6
     mix = b.mix if mixed else 1.0
     occupied = (prefill.shared_s * b.prefill * mix + launch / min(prefill.together, 2.0)) / dp
     return occupied, (prefill.alone.seconds * b.prefill + launch) * stages
