@@ -39,7 +39,8 @@ unit: $(DEV)
 	$(BIN)/python -m pytest -q -n $(JOBS)
 
 bench: $(DEV)
-	$(BIN)/python bench/run.py
+	$(PIP) install --editable '.[bench]'
+	$(BIN)/python bench/run.py --json bench/results.json
 
 docs: $(DEV)
 	$(BIN)/python docs/generate_cli.py

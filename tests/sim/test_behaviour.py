@@ -70,7 +70,7 @@ def test_kin_are_named() -> None:
     assert replace(behaviour("vllm-ascend"), known="", layer_us=behaviour("vllm").layer_us) == behaviour("vllm")
     assert behaviour("vllm-ascend").layer_us > 10 * behaviour("vllm").layer_us
     notes = predict(Deployment("llama-3.1-8b", "ascend-910b2", engine="vllm-ascend"), Load(512, 128, 4)).notes
-    assert any("those fitted for vllm" in note for note in notes)
+    assert any("from those fitted for vllm" in note for note in notes)
 
 
 def test_a_version_changes_what_it_names_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from windtunnel.catalog import Terms
+from windtunnel.catalog import Terms, engines_for
 from windtunnel.cost.evidence import Estimate, Evidence
 from windtunnel.errors import InvalidInputError
 from windtunnel.sim.behaviour import spread
@@ -153,7 +153,9 @@ def _notes(of: Instance, load: Load, space: Room) -> list[str]:
     if of.behaviour.known == "any":
         notes.append(f"{of.engine} was never fitted: the host and scheduling times of other engines stand in")
     elif of.behaviour.known:
-        notes.append(f"{of.engine}: host and scheduling times are those fitted for {of.behaviour.known}")
+        notes.append(f"{of.engine}: host and scheduling times start from those fitted for {of.behaviour.known}")
+    if of.engine not in {served.id for served in engines_for(of.chip)}:
+        notes.append(f"no source says that {of.engine} serves {of.chip.id}")
     if space.raised:
         notes.append(f"needs {space.fraction:.0%} of device memory, more than {of.engine} takes by default")
     if load.concurrency > space.slots:

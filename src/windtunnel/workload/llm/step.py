@@ -48,7 +48,8 @@ class Workload:
         if tokens.decode_q > 1.0 and tokens.decode_batch and head:
             self._emit_drafts(tokens, out)
         if self.parallel.pp > 1:
-            out.append(Collective("pp_send", "p2p", 2.0 * m * hidden, 2.0))
+            # to the rank of equal place in the next stage, which is a whole stage away
+            out.append(Collective("pp_send", "p2p", 2.0 * m * hidden, float(self.parallel.stage_chips + 1)))
         return out
 
     def _emit_head(self, prefix: str, rows: float, out: list[Op], times: float) -> None:
