@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 from windtunnel.catalog.models import models as keys
-from windtunnel.cli.models import broken, models, scaled
+from windtunnel.cli.main import windtunnel
+from windtunnel.cli.models import broken, scaled
 from windtunnel.errors import UnknownNameError
 
 
 def run(*args: str) -> str:
-    result = CliRunner().invoke(models, list(args), catch_exceptions=False)
+    result = CliRunner().invoke(windtunnel, ["models", *args], catch_exceptions=False)
     assert result.exit_code == 0
     return result.output
 
