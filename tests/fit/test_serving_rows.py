@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from windtunnel.errors import UnknownNameError
-from windtunnel.fit.serving_rows import DATA_PARALLEL, INSTANCES, PRODUCT, REPLICAS, ServingRow, serving_row
+from windtunnel.fit.names import OTHER_ENGINE, OTHER_MODEL
+from windtunnel.fit.serving_rows import (
+    DATA_PARALLEL,
+    INSTANCES,
+    PRODUCT,
+    REPLICAS,
+    WEIGHTS_ALONE,
+    ServingRow,
+    serving_row,
+)
 
 R1, LLAMA, QWEN = "deepseek-ai/DeepSeek-R1", "meta-llama/Llama-3.1-70B", "Qwen/Qwen3-235B-A22B-FP8"
 
@@ -34,8 +43,6 @@ def test_names_resolve_by_alias_and_a_system_is_its_chip() -> None:
     assert (row.chip, row.deployment.system) == ("gb200", "gb200-nvl72")
     with pytest.raises(UnknownNameError, match="unknown chip"):
         read(chip="b201")
-    with pytest.raises(UnknownNameError, match="unknown engine"):
-        read(engine="no-such-engine")
     with pytest.raises(UnknownNameError, match="unknown model"):
         read("nobody/No-Such-Model")
 
@@ -94,3 +101,25 @@ def test_replicas_share_the_concurrency() -> None:
     assert row.load.concurrency == 16.0
     assert row.notes == (REPLICAS,)
     assert read(LLAMA, tp="4", n_chips="6").notes == ()
+
+
+def test_an_engine_that_nobody_knows_is_the_usual_one_without_its_version() -> None:
+    row = read(engine="chitu", engine_version="0.3.0")
+    assert (row.deployment.engine, row.deployment.engine_version, row.notes) == ("", "", (OTHER_ENGINE,))
+    known = read(engine="dynamo-vllm", engine_version="0.12.0")
+    assert (known.deployment.engine, known.deployment.engine_version, known.notes) == ("vllm", "0.12.0", (OTHER_ENGINE,))
+
+
+def test_what_a_model_s_name_says_of_its_number_type_counts_where_the_row_says_nothing() -> None:
+    row = read("vllm-ascend/DeepSeek-V3-W8A8", chip="ascend-910b2", tp="16")
+    assert (row.deployment.model, row.deployment.precision) == ("deepseek-ai/DeepSeek-V3", "w8a8_dynamic")
+    assert row.notes == (OTHER_MODEL,)
+    assert read("vllm-ascend/DeepSeek-V3-W8A8", precision="BF16").deployment.precision == "bf16"
+
+
+def test_weights_that_are_widened_on_the_way_are_told() -> None:
+    assert read(LLAMA, chip="h100-sxm", precision="NVFP4", tp="4").notes == (WEIGHTS_ALONE,)
+    assert read(LLAMA, chip="b200-sxm", precision="NVFP4", tp="4").notes == ()
+    assert read(LLAMA, chip="h100-sxm", precision="w4a16", tp="4").notes == ()
+    assert read(LLAMA, chip="ascend-910b2", precision="fp8", tp="4").notes == ()  # refused by the predictor
+    assert read(LLAMA, precision="sixteen", tp="4").deployment.precision == "sixteen"  # likewise

@@ -145,3 +145,11 @@ def test_shapes_of_any_size_are_priced_and_fitted_or_refused(
     except WindtunnelError as problem:
         told = str(problem)
         assert "\n" not in told
+
+
+def test_fields_that_hold_nothing_and_commas_at_the_end_of_a_line_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("chip,op,m,latency_us\nh20,gemm,NaN,5,,\nh20,gemm,1,5,9\n", encoding="utf-8")
+    found = read_table(path)
+    assert found.rows == ({"chip": "h20", "op": "gemm", "m": "", "latency_us": "5"},)
+    assert found.broken == 1

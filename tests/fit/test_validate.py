@@ -87,6 +87,13 @@ def test_serving_rows_are_compared_by_what_they_measured(asked: list[Any], tmp_p
     assert asked[0][0].precision == "fp8"
 
 
+def test_a_time_of_zero_was_not_measured(asked: list[Any], tmp_path: Path) -> None:
+    rows = "a,h20,Qwen/Qwen3-8B,,1024,512,8,1,0.0,20\nb,h20,Qwen/Qwen3-8B,,1024,512,8,1,0,0\n"
+    found = validate(file(tmp_path, SERVING + rows))
+    assert [set(r.values) for r in found.results] == [{"tpot_ms"}]
+    assert found.refused == {"ttft_ms: not a positive number": 1}
+
+
 def test_operators_are_priced_by_the_cost_model(tmp_path: Path) -> None:
     time = CostModel(chip("h20")).cost(Gemm("g", 64, 4096, 4096, "bf16")).time_s * 1e6
     rows = f"h20,gemm,bf16,64,4096,4096,{time / 1.1}\nh20,gemm,bf16,64,4096,0,5\nh20,dance,bf16,64,4096,1,5\n"

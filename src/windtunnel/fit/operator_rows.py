@@ -22,16 +22,13 @@ from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 from windtunnel.errors import InvalidInputError, UnknownNameError
+from windtunnel.fit.names import number_type
 from windtunnel.fit.table import degree, size
 from windtunnel.workload.ops import BITS, Attention, Collective, Elementwise, Gemm, MoE, Op, activation_bytes
 
 Row = Mapping[str, str]
 Kind = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p"]
 
-_SPELLINGS = {
-    "bfloat16": "bf16", "float16": "fp16", "half": "fp16", "float32": "fp32", "float": "fp32", "float8": "fp8",
-    "w8a8": "w8a8_dynamic", "mxfp4": "fp4", "nvfp4": "fp4", "e4m3": "fp8", "int4": "w4a16", "fp8_block": "fp8",
-}  # fmt: skip
 _MOST_FLOPS, _MOST_BYTES = 1e21, 1e16
 """Weeks of one chip's work: a typing error, not an operator."""
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "")
@@ -39,10 +36,9 @@ _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "
 
 def dtype_of(row: Row) -> str:
     """The row's number type. Raises UnknownNameError."""
-    text = row.get("dtype", "").lower() or "bf16"
-    found = _SPELLINGS.get(text, text)
+    found = number_type(row.get("dtype", "")) or "bf16"
     if found not in BITS:
-        raise UnknownNameError("dtype", text, BITS)
+        raise UnknownNameError("dtype", row["dtype"], BITS)
     return found
 
 

@@ -13,8 +13,10 @@ c) ``tp`` that does not divide the heads of a mixture of experts, or is wider th
 d) ``moe_tp`` and ``moe_ep`` of a dense model mean nothing; ``moe_ep`` 0 of a mixture: no expert parallelism.
 e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly.
 
-Chips, systems, models and engines resolve by any of their names; an empty engine is the chip's usual one, an empty
-precision is the checkpoint's own.
+f) ``precision`` fp8 or fp4 on a chip whose matrix unit lacks it, where engines widen the weights on the way: weights alone.
+
+Chips, systems, models and engines resolve by any of their names, models and engines by others too (see ``names``); an
+empty engine is the chip's usual one, an empty precision is the checkpoint's own.
 """
 
 from __future__ import annotations
@@ -22,19 +24,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from windtunnel.catalog import engine
 from windtunnel.catalog.chip import chip
 from windtunnel.catalog.model import ModelSpec
 from windtunnel.catalog.models import model
 from windtunnel.catalog.system import system
-from windtunnel.errors import UnknownNameError
+from windtunnel.cost.model import CostModel
+from windtunnel.errors import UnknownNameError, UnsupportedError
+from windtunnel.fit.names import OTHER_ENGINE, OTHER_MODEL, engine_named, model_named, number_type
+from windtunnel.fit.parameter_file import device_of
 from windtunnel.fit.table import degree, number
 from windtunnel.sim.prediction import Deployment, Load
+from windtunnel.workload.llm import precision_plan
+from windtunnel.workload.ops import BITS
 
 WIDEST_TP = 16
 DATA_PARALLEL = "dp empty: attention read as data parallel over the experts' chips"
 PRODUCT = "tp k with ep k exported as their product: read as k chips"
 INSTANCES = "chips of several instances: read as one instance of 8 chips with its part of the concurrency"
+WEIGHTS_ALONE = "a type that the chip cannot compute: read as stored weights that are widened on the way"
 REPLICAS = "more chips than tp x pp x dp: read as replicas that share the concurrency"
 
 
@@ -66,22 +73,38 @@ def place(name: str) -> tuple[str, str]:
 def serving_row(row: Mapping[str, str]) -> ServingRow:
     """The row read by the rules above. Raises the errors of ``windtunnel.errors``."""
     where, whole = place(row.get("chip", ""))
-    spec = model(row.get("model", ""))
+    name, stored, other_model = model_named(row.get("model", ""))
+    engine, other_engine = engine_named(row.get("engine", ""))
+    spec = model(name)
+    precision = number_type(row.get("precision", "")) or stored
     asked = Deployment(
-        model=row.get("model", ""),
+        model=name,
         chip=where,
-        precision=row.get("precision", "").lower(),
+        precision=precision,
         tp=degree(row, "tp") or 1,
         pp=degree(row, "pp") or 1,
         dp=degree(row, "dp"),
         moe_tp=degree(row, "moe_tp"),
         moe_ep=degree(row, "moe_ep"),
-        engine=engine(row["engine"]).id if row.get("engine") else "",
-        engine_version=row.get("engine_version", ""),
+        engine=engine,
+        engine_version=row.get("engine_version", "") if engine else "",
         system=whole,
     )
     load = Load(number(row, "isl"), number(row, "osl"), number(row, "concurrency"))
-    return _read(asked, load, spec, degree(row, "n_chips"), row.get("moe_ep", ""))
+    read = _read(asked, load, spec, degree(row, "n_chips"), row.get("moe_ep", ""))
+    said = ((OTHER_MODEL, other_model), (OTHER_ENGINE, other_engine), (WEIGHTS_ALONE, _weights_alone(spec, where, precision)))
+    return replace(read, notes=(*read.notes, *(note for note, so in said if so)))
+
+
+def _weights_alone(spec: ModelSpec, where: str, precision: str) -> bool:
+    """Rule f."""
+    if precision and precision not in BITS:
+        return False  # the predictor refuses it, and says why
+    plan, costs = precision_plan(spec, precision), CostModel(device_of(chip(where)))
+    try:
+        return any(costs.running(dtype) != dtype for dtype in (plan.experts, plan.dense) if BITS[dtype] <= 8.0)
+    except UnsupportedError:
+        return False  # likewise
 
 
 def _read(asked: Deployment, load: Load, spec: ModelSpec, n_chips: int, moe_ep: str) -> ServingRow:

@@ -30,6 +30,8 @@ _OWN = {
     "operators": {"op", "latency_us"},
     "programs": {"program", "samples_per_s"},
 }
+_NOTHING = ("nan", "null", "none", "n/a", "na", "-")
+"""What programs write into a field that holds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,14 @@ def read_table(path: str | Path) -> MeasuredTable:
         raise InvalidInputError(name, "empty; a first line with the names of the columns is needed")
     columns = [field.strip().lower() for field in lines[0]]
     kind = _kind(name, columns)
-    whole = [line for line in lines[1:] if len(line) <= len(columns)]
-    rows = [dict(zip(columns, (field.strip() for field in line), strict=False)) for line in whole]
+    whole = [line for line in lines[1:] if not any(field.strip() for field in line[len(columns) :])]
+    rows = [dict(zip(columns, (_value(field) for field in line), strict=False)) for line in whole]
     return MeasuredTable(name, kind, tuple(rows), len(lines) - 1 - len(whole))
+
+
+def _value(field: str) -> str:
+    text = field.strip()
+    return "" if text.lower() in _NOTHING else text
 
 
 def _text(path: Path) -> str:

@@ -95,7 +95,11 @@ def reason_of(problem: WindtunnelError) -> str:
 
 def _measured(row: Row, metrics: tuple[str, ...]) -> dict[str, float]:
     """What was measured, by column. Raises InvalidInputError where nothing was."""
-    found = {metric: number(row, metric) for metric in metrics if row.get(metric)}
+    # no time is zero: whoever writes one beside a time that is not, measured only the other
+    some = [metric for metric in metrics if row.get(metric)]
+    if any(row[metric].strip("0.") for metric in some):
+        some = [metric for metric in some if row[metric].strip("0.")]
+    found = {metric: number(row, metric) for metric in some}
     if not found:
         raise InvalidInputError(" and ".join(metrics), "missing")
     return found
