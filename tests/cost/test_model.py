@@ -65,9 +65,9 @@ def test_quantising_is_part_of_the_product_that_was_measured_with_it() -> None:
 
 
 def test_four_bits_without_a_unit_for_them_are_widened_on_the_way() -> None:
-    assert H100.running("fp4") == "w4a16"
+    assert H100.running("fp4") == "fp4_wide"
     assert H100.cost(gemm("fp4", 8.0)) == H100.cost(gemm("w4a16", 8.0))
-    assert H100.machine("w4a16") == H100.machine("bf16")
+    assert H100.machine("fp4_wide") == H100.machine("bf16")
     assert CostModel(chip("b200-sxm")).running("fp4") == "fp4"
     # a quarter of the bytes: faster where memory bounds, not where the matrix unit does
     assert H100.cost(gemm("fp4", 1.0, 65536.0)).time_s < 0.6 * H100.cost(gemm("bf16", 1.0, 65536.0)).time_s

@@ -100,7 +100,7 @@ def test_four_bits_on_hopper_save_bytes_and_not_compute() -> None:
     four, sixteen = (predict(Deployment("llama-3.1-70b", "h200-sxm", p, tp=4), LOAD) for p in ("fp4", "bf16"))
     assert four.memory.weights < 0.35 * sixteen.memory.weights
     assert four.prefill_s > 0.8 * sixteen.prefill_s
-    assert instance(four.deployment).costs.running("fp4") == "w4a16"
+    assert instance(four.deployment).costs.running("fp4") == "fp4_wide"
 
 
 def test_quantising_is_not_priced_twice() -> None:

@@ -38,7 +38,7 @@ MOST_SKEW = 1.5
 CloudMatrix384 (arXiv 2506.12708): prefill takes 1.18 times as long under its default balancing as under a perfect one, of
 which the experts are about a third."""
 
-_WEIGHT_ONLY = {"fp4": "w4a16"}
+_WEIGHT_ONLY = {"fp4": "fp4_wide"}
 """What engines do on a chip without a matrix unit for the type: widen the weights on the way, compute in 16 bit."""
 
 _QUANTISING = "_quant"

@@ -16,6 +16,7 @@ from windtunnel.cost.evidence import Evidence
 _DATA = files("windtunnel.cost") / "data"
 _WIDE = ("bf16", "fp16", "tf32", "fp32")
 _TYPED = ("gemm", "moe")
+_WIDENED = ("w4a16", "fp4_wide")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class FamilyParameters:
 
 
 def number_kind(dtype: str) -> str:
-    """The class of number types that share parameters: wide, fp8, fp4, int8 or w4a16."""
+    """The class of number types that share parameters: wide, fp8, fp4, int8, w4a16, or fp4_wide (FP4 weights widened)."""
     if dtype in _WIDE:
         return "wide"
     return {"w8a8_dynamic": "int8", "fp6": "fp8", "w4a8": "fp4"}.get(dtype, dtype)
@@ -62,9 +63,12 @@ class ChipParameters:
             (_file(self.chip.id), Evidence.FITTED),
             (_file(kin) if kin else {}, Evidence.TRANSFERRED),
         ):
+            balance = _balance(catalogue_chip(kin)) if kin and evidence is Evidence.TRANSFERRED else 0.0
             if name in table:
-                balance = _balance(catalogue_chip(kin)) if evidence is Evidence.TRANSFERRED else 0.0
                 return self._built(table[name], evidence, str(table.get("source", "")), balance)
+            if number_kind(dtype) in _WIDENED and f"{family}_wide" in table:
+                # weights that are widened on the way meet the same matrix unit as wide ones
+                return self._built(table[f"{family}_wide"], Evidence.TRANSFERRED, str(table.get("source", "")), balance)
         prior = _file("prior")
         group = prior["hbm" if self.chip.memory_type.upper().startswith(("HBM", "HI")) else "gddr"]
         fallback = group.get(name) or prior["hbm"].get(name) or group[f"{family}_wide"]
