@@ -22,10 +22,11 @@ def run(*args: str) -> str:
     return result.output
 
 
-def test_the_list_fits_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+def test_in_a_pipe_every_name_of_the_list_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     lines = run().splitlines()
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 103
+    assert set(keys()) <= {line.split(" ")[0] for line in lines}
     assert any(line.startswith("gpt-oss-120b") and "117 B" in line and "4/128" in line for line in lines)
 
 
@@ -64,8 +65,8 @@ def test_scaled(value: float, text: str) -> None:
 
 
 def test_long_names_break_at_hyphens() -> None:
-    assert broken("short-name") == "short-name"
-    assert broken("llama-4-maverick-17b-128e-instruct") == "llama-4-maverick-17b-\n  128e-instruct"
+    assert broken("short-name", 22) == "short-name"
+    assert broken("llama-4-maverick-17b-128e-instruct", 22) == "llama-4-maverick-17b-\n  128e-instruct"
 
 
 def test_listing_loads_neither_torch_nor_numpy() -> None:

@@ -210,7 +210,7 @@ def test_validate(asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[st
     file = tmp_path / "serving.csv"
     file.write_text("id\n")
     assert run(["validate", str(file)]) == 0
-    assert "serving.csv: 3 rows, 2 predicted (66.7%)" in capsys.readouterr().out
+    assert "serving.csv: 3 rows, 2 predicted (66.7 %)" in capsys.readouterr().out
     assert run(["validate", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["refused"] == {"unknown chip 'x'": 1}
 

@@ -19,7 +19,7 @@ meta-llama/Llama-#-#B: # tokens in, # out, TTFT <= # s, TPOT <= # ms, # requests
 
 Cheapest deployment on each chip, best first
 chip chips deployment batch headroom evidence
-h20 # # x TP#, as stored, vLLM # # GB transferred
+h20 # # x TP#, BF16, vLLM # # GiB transferred
 
 Speed
 chip tok/s/chip tok/s TTFT TPOT

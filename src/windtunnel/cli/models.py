@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from windtunnel.catalog.model import AttentionSpec, FfnSpec, ModelSpec
     from windtunnel.catalog.models import Published
 
+OTHER_COLUMNS = 63
+"""What the other columns of the list take of a window, beside the names."""
 SAMPLE_CONTEXT = 32_768
 """Tokens of the context for which the whole cache of a sequence is shown."""
 
@@ -103,18 +105,8 @@ def experts_name(spec: ModelSpec) -> str:
     return f"{ffn.topk}/{ffn.experts}" if ffn is not None else "-"
 
 
-def stored_name(spec: ModelSpec) -> str:
-    """``fp8``, or ``bf16, experts fp4``."""
-    parts = [spec.precision]
-    if spec.attention_precision:
-        parts.append(f"attention {spec.attention_precision}")
-    if spec.expert_precision:
-        parts.append(f"experts {spec.expert_precision}")
-    return ", ".join(parts)
-
-
-def broken(key: str, width: int = 22) -> str:
-    """A long name broken at its hyphens."""
+def broken(key: str, width: int) -> str:
+    """A long name broken at its hyphens, for a narrow window."""
     lines = [""]
     for part in key.split("-"):
         joined = f"{lines[-1]}-{part}" if lines[-1].strip() else lines[-1] + part
@@ -128,28 +120,36 @@ def broken(key: str, width: int = 22) -> str:
 
 def _list(rows: list[tuple[str, ModelSpec]]) -> None:
     from windtunnel.cli.render import Sheet
+    from windtunnel.plan import words
 
     sheet = Sheet()
+    if not sheet.terminal:  # where nobody looks a name stays whole, so that it can be searched for
+        sheet.width = max(sheet.window, max(len(key) for key, _ in rows) + OTHER_COLUMNS)
+    width = sheet.window - OTHER_COLUMNS
     sheet.table(
         f"{len(rows)} models",
-        ("model", "total", "active", "layers", "attention", "experts", "stored", "KV/token"),
+        ("model", "total", "active", "attention", "experts", "stored", "KV/token"),
         (
             (
-                broken(key),
+                broken(key, width),
                 scaled(spec.parameters),
-                scaled(spec.active_parameters) if spec.is_moe else "",
-                str(spec.n_layers),
-                attention_name(spec),
+                scaled(spec.active_parameters) if spec.is_moe else "-",
+                attention_name(spec).replace(" + ", " +\n"),
                 experts_name(spec),
-                spec.expert_precision or spec.precision,
-                f"{kv_bytes(spec, spec.cache_numbers_per_token) / 1e3:.1f} kB",
+                words.number_type(spec.expert_precision or spec.precision),
+                words.memory(kv_bytes(spec, spec.cache_numbers_per_token)),
             )
             for key, spec in rows
         ),
         fold=("attention",),
     )
     sheet.line()
-    sheet.line("stored: the experts' type where there are experts. `windtunnel models NAME` shows one with its source.")
+    for text in (
+        "active: parameters that a token uses. experts: those that a token is sent to, of how many.",
+        "stored: type of the weights, the experts' where there are any. KV/token: cache of each further token.",
+        "windtunnel models NAME shows one with its source.",
+    ):
+        sheet.line(text, style="dim")
     sheet.show()
 
 
@@ -177,6 +177,7 @@ def _layer_rows(spec: ModelSpec) -> list[tuple[str, ...]]:
 
 def _detail(spec: ModelSpec, published: Published | None) -> None:
     from windtunnel.cli.render import Sheet
+    from windtunnel.plan import words
 
     sheet = Sheet()
     sheet.line(spec.id, style="bold")
@@ -192,16 +193,16 @@ def _detail(spec: ModelSpec, published: Published | None) -> None:
         facts.append(("published", f"{said} ({published.source})"))
     tied = "tied to the head" if spec.tied_embeddings else "apart from the head"
     token, whole = kv_bytes(spec, spec.cache_numbers_per_token), kv_bytes(spec, spec.cache_numbers_of(SAMPLE_CONTEXT))
-    kind = spec.kv_precision or "16 bit"
+    kind = words.number_type(spec.kv_precision) if spec.kv_precision else "16 bit"
     facts += [
         ("architecture", spec.architecture),
         ("hidden size", f"{spec.hidden:,}"),
         ("vocabulary", f"{spec.vocab:,}, embedding {tied}"),
-        ("stored as", stored_name(spec)),
-        ("KV cache", f"{token / 1e3:,.1f} kB a token in {kind}, {whole / 1e9:,.3g} GB for {SAMPLE_CONTEXT:,} tokens"),
+        ("stored as", words.stored(spec)),
+        ("KV cache", f"{words.memory(token)} a token in {kind}, {words.memory(whole)} for {SAMPLE_CONTEXT:,} tokens"),
     ]
     if spec.state_numbers:
-        facts.append(("state", f"{4 * spec.state_numbers / 1e6:,.1f} MB a sequence in 32 bit"))
+        facts.append(("state", f"{words.memory(4 * spec.state_numbers)} a sequence in 32 bit"))
     if spec.max_context:
         facts.append(("longest context", f"{spec.max_context:,} tokens"))
     if spec.mtp_layers:

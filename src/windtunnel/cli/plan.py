@@ -18,8 +18,8 @@ MOST_REQUESTS_PER_S = 1e6
 @click.argument("model")
 @click.option("--on", "on", type=OnChips(), required=True, help="Chips and systems to compare; CHIP:N allows at most N chips.")
 @load_options
-@click.option("--ttft", type=Duration(), default=0.0, help="Longest time to the first token of a typical request: 2s, 500ms.")
-@click.option("--tpot", type=Duration(), default=0.0, help="Longest time per output token of a typical request: 50ms.")
+@click.option("--ttft", type=Duration(), default=0.0, help="Longest mean time to the first token: 2s, 500ms.")
+@click.option("--tpot", type=Duration(), default=0.0, help="Longest mean time per output token: 50ms.")
 @click.option("--requests-per-s", type=Rate(MOST_REQUESTS_PER_S, "requests/s"), default=0.0, help="Traffic to carry in all.")
 @click.option("--precision", type=Precision(), help="Search this type alone: bf16, fp8, int8, w4a16, fp4 ...; native.")
 @click.option("--engine", metavar="NAME", help="Search this engine alone: vllm, vllm-ascend, sglang ...")

@@ -18,12 +18,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from windtunnel.plan import words
 from windtunnel.sim.prediction import Deployment, Estimate, Evidence
+from windtunnel.units import MICRO, MILLI
 
 PIPE_WIDTH = 100
 LEAST_WIDTH = 76
 """Narrower than this the tables would lose their names; the terminal wraps them instead."""
-ENGINE_NAMES = {"vllm": "vLLM", "vllm-ascend": "vLLM Ascend", "sglang": "SGLang", "trtllm": "TensorRT-LLM", "mindie": "MindIE"}
 UNKNOWN = "-"
 
 
@@ -60,10 +61,17 @@ class Sheet:
         self.parts.append(grid)
 
     def table(
-        self, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1, fold: Sequence[str] = ()
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        left: int = 1,
+        fold: Sequence[str] = (),
     ) -> None:
         """A titled table; the first ``left`` columns and those in ``fold``, which may wrap, are text, the others numbers."""
-        grid = Table(box=box.SIMPLE_HEAD if self.terminal else None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+        gap = 1 if self.terminal else 2  # the rule under a header brings one of its own
+        grid = Table(box=box.SIMPLE_HEAD if self.terminal else None, pad_edge=False, padding=(0, gap, 0, 0), show_edge=False)
         for index, name in enumerate(columns):
             text = index < left or name in fold
             # names and prose may wrap, where the reader's window is narrow; a number never does
@@ -79,18 +87,23 @@ class Sheet:
             self.line(title, style="bold")
         self.parts.append(Padding(grid, 0))
 
+    @property
+    def window(self) -> int:
+        """Columns that the reader has."""
+        own = Console().width if self.terminal else _columns() or PIPE_WIDTH
+        return max(LEAST_WIDTH, self.width or own)
+
     def text(self) -> str:
         """The sheet as text, with colour on a terminal only."""
         if self.terminal:
             console = Console(highlight=False, markup=False, emoji=False)
-            console.width = max(LEAST_WIDTH, self.width or console.width)
+            console.width = self.window
         else:
-            width = max(LEAST_WIDTH, self.width or _columns() or PIPE_WIDTH)
-            console = Console(width=width, highlight=False, markup=False, emoji=False, force_terminal=False, no_color=True)
+            console = Console(width=self.window, highlight=False, markup=False, emoji=False, force_terminal=False, no_color=True)
         with console.capture() as capture:
             for part in self.parts:
                 console.print(part)
-        text = capture.get()
+        text = capture.get().lstrip("\n")
         return text if self.terminal else "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
     def show(self) -> None:
@@ -102,11 +115,14 @@ def _columns() -> int:
     return int(text) if text.isdigit() and len(text) < 5 else 0
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """``value`` to three figures, whole with thousands apart above a hundred: ``1,520``, ``95.2``, ``0.0412``."""
+def number(value: float | None, digits: int = 3, *, counted: bool = True) -> str:
+    """``value`` to three figures, whole with thousands apart above a hundred: ``1,520``, ``95.2``, ``0.0412``.
+
+    counted: a whole number is shown as one (``2``); what is measured keeps its figures (``2.00``).
+    """
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    if value == math.floor(value) or abs(value) >= 10 ** (digits - 1) - 0.5:
+    if value == 0 or (counted and value == math.floor(value)) or abs(value) >= 10 ** (digits - 1) - 0.5:
         return f"{value:,.0f}"
     if abs(value) < 1e-4:
         return f"{value:.{digits - 1}e}"
@@ -122,11 +138,31 @@ def _short(value: float) -> str:
 def time_estimate(estimate: Estimate, shift_s: float = 0.0) -> str:
     """``1.42 s [1.1-1.8]``: the value, and its interval in the same unit."""
     values = [v + shift_s for v in (estimate.value, estimate.low, estimate.high)]
-    factor, unit = next(((f, u) for f, u in ((1.0, "s"), (1e-3, "ms")) if abs(values[0]) >= f * 0.9995), (1e-6, "us"))
-    if values[0] == 0:
-        factor, unit = 1.0, "s"
+    factor, unit = _scale(values[0])
     value, low, high = (v / factor for v in values)
-    return f"{number(value)} {unit} [{_short(low)}-{_short(high)}]"
+    return f"{number(value, counted=False)} {unit} [{_short(low)}-{_short(high)}]"
+
+
+def time_text(seconds: float) -> str:
+    """``2.00 s``, ``17.0 us``: three figures, so that a column of them reads alike."""
+    factor, unit = _scale(seconds)
+    return f"{number(seconds / factor, counted=False)} {unit}"
+
+
+def _scale(seconds: float) -> tuple[float, str]:
+    if seconds == 0:
+        return 1.0, "s"
+    return next(((f, u) for f, u in ((1.0, "s"), (MILLI, "ms")) if abs(seconds) >= f * 0.9995), (MICRO, "us"))
+
+
+def requests(value: float) -> str:
+    """A mean number of requests: ``64``, ``14.8``."""
+    return number(round(value, 1))
+
+
+def percent(share: float, places: int = 0) -> str:
+    """``80 %``: a share of one."""
+    return f"{100 * share:.{places}f} %"
 
 
 def rate_estimate(estimate: Estimate) -> str:
@@ -136,11 +172,6 @@ def rate_estimate(estimate: Estimate) -> str:
 
 def evidence(value: Evidence) -> str:
     return value.name.lower()
-
-
-def engine(deployment: Deployment) -> str:
-    name = ENGINE_NAMES.get(deployment.engine, deployment.engine)
-    return f"{name} {deployment.engine_version}".strip()
 
 
 def parallelism(deployment: Deployment) -> str:
@@ -155,10 +186,7 @@ def parallelism(deployment: Deployment) -> str:
 
 def deployed_as(deployment: Deployment) -> str:
     """``TP8, FP8, vLLM 0.11``: how one instance runs."""
-    precision = deployment.precision.upper() if deployment.precision else "as stored"
-    if deployment.kv_precision and deployment.kv_precision != deployment.precision:
-        precision += f" (KV {deployment.kv_precision.upper()})"
-    return ", ".join(part for part in (parallelism(deployment), precision, engine(deployment)) if part)
+    return ", ".join(part for part in (parallelism(deployment), words.precision(deployment), words.engine(deployment)) if part)
 
 
 def count(value: float, one: str, many: str = "") -> str:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from windtunnel.cli.render import UNKNOWN, Sheet, deployed_as, evidence, number, parallelism, time_estimate
+from windtunnel.cli.render import (
+    UNKNOWN,
+    Sheet,
+    deployed_as,
+    evidence,
+    number,
+    parallelism,
+    requests,
+    time_estimate,
+    time_text,
+)
+from windtunnel.plan import words
 from windtunnel.plan.result import Candidate, ChipPlan, Plan, Targets
 from windtunnel.sim.prediction import Evidence
-from windtunnel.units import show_si, show_time
+from windtunnel.units import show_time
 
 PARETO_POINTS = 4
 """Points of a chip's front that are printed; --json and --html have them all."""
@@ -24,7 +35,7 @@ def plan_sheet(plan: Plan, *, width: int = 0, terminal: bool | None = None) -> S
         "Cheapest deployment on each chip, best first",
         ["chip", "chips", "deployment", "batch", "headroom", "evidence"],
         (
-            [name, f"{c.chips:,}", deployment_text(c), number(c.prediction.batch), _headroom(c), evidence(_weakest(c))]
+            [name, f"{c.chips:,}", deployment_text(c), requests(c.prediction.batch), _headroom(c), evidence(_weakest(c))]
             for name, c in best
         ),
         fold=["deployment"],
@@ -32,7 +43,10 @@ def plan_sheet(plan: Plan, *, width: int = 0, terminal: bool | None = None) -> S
     sheet.table(
         "Speed",
         ["chip", "tok/s/chip", "tok/s", "TTFT", "TPOT"],
-        ([name, number(c.output_tokens_per_s_per_chip), number(c.output_tokens_per_s), _ttft(c), _tpot(c)] for name, c in best),
+        (
+            [name, _measured(c.output_tokens_per_s_per_chip), _measured(c.output_tokens_per_s), _ttft(c), _tpot(c)]
+            for name, c in best
+        ),
     )
     sheet.table(
         "Cost",
@@ -40,10 +54,10 @@ def plan_sheet(plan: Plan, *, width: int = 0, terminal: bool | None = None) -> S
         (
             [
                 name,
-                number(c.usd_per_mtok),
-                number(c.usd_per_hour),
-                number(c.joules_per_token),
-                number(c.power_kw),
+                _measured(c.usd_per_mtok),
+                _measured(c.usd_per_hour),
+                _measured(c.joules_per_token),
+                _measured(c.power_kw),
                 c.price_basis or UNKNOWN,
             ]
             for name, c in best
@@ -93,6 +107,10 @@ def deployment_text(candidate: Candidate) -> str:
     return f"{apart}, {rest}"
 
 
+def _measured(value: float | None) -> str:
+    return number(value, counted=False)
+
+
 def _weakest(candidate: Candidate) -> Evidence:
     parts = [candidate.prediction.evidence] + ([candidate.prefill.evidence] if candidate.prefill else [])
     return min(parts)
@@ -101,7 +119,7 @@ def _weakest(candidate: Candidate) -> Evidence:
 def _headroom(candidate: Candidate) -> str:
     parts = [candidate.prediction.memory] + ([candidate.prefill.memory] if candidate.prefill else [])
     tightest = min(parts, key=lambda memory: memory.headroom)
-    return show_si(max(tightest.headroom, 0.0), "B")
+    return words.memory(max(tightest.headroom, 0.0))
 
 
 def _ttft(candidate: Candidate) -> str:
@@ -123,17 +141,17 @@ def _front(chip: ChipPlan) -> Iterator[list[str]]:
         tpot_s = point.prediction.tpot.value
         yield [
             chip.name,
-            number(point.output_tokens_per_s_per_chip),
-            number(1.0 / tpot_s if tpot_s else None),
-            show_time(point.ttft_s),
-            number(point.prediction.batch),
+            _measured(point.output_tokens_per_s_per_chip),
+            _measured(1.0 / tpot_s if tpot_s else None),
+            time_text(point.ttft_s),
+            requests(point.prediction.batch),
             _instance(point),
         ]
 
 
 def _instance(candidate: Candidate) -> str:
     decode = candidate.prediction.deployment
-    precision = decode.precision.upper() if decode.precision else "as stored"
+    precision = words.precision(decode)
     if candidate.prefill is None:
         return f"{parallelism(decode)}, {precision}"
     return f"{parallelism(candidate.prefill.deployment)} prefill, {parallelism(decode)} decode, {precision}"

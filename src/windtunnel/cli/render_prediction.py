@@ -4,14 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from windtunnel.cli.render import Sheet, count, deployed_as, evidence, number, rate_estimate, time_estimate
+from windtunnel.cli.render import (
+    Sheet,
+    count,
+    deployed_as,
+    evidence,
+    number,
+    percent,
+    rate_estimate,
+    requests,
+    time_estimate,
+    time_text,
+)
+from windtunnel.plan import words
 from windtunnel.sim.prediction import OperatorRow, Prediction
-from windtunnel.units import show_si, show_time
+from windtunnel.units import show_si
 
 SMALL_SHARE = 0.005
 """Operators below this share of their phase are shown as one line."""
 SHOWN_AT_LEAST = 3
-BOUND_BY = {"compute": "the matrix units", "memory": "memory bandwidth", "host": "the host", "link": "the links between chips"}
+BOUND_BY = {
+    "matrix unit": "the matrix units",
+    "memory": "memory bandwidth",
+    "host": "the host",
+    "link": "the links between chips",
+}
 
 
 def prediction_sheet(prediction: Prediction, *, width: int = 0, terminal: bool | None = None) -> Sheet:
@@ -21,7 +38,7 @@ def prediction_sheet(prediction: Prediction, *, width: int = 0, terminal: bool |
     sheet.line(f"{deployment.model} on {deployment.chips} x {place}: {deployed_as(deployment)}", style="bold")
     told = f"{load.isl:,.10g} tokens in, {load.osl:,.10g} out, {count(load.concurrency, 'request')} in flight"
     if load.prefix_hit:
-        told += f", {load.prefix_hit:.0%} of the input from the prefix cache"
+        told += f", {percent(load.prefix_hit)} of the input from the prefix cache"
     if load.mtp_accept:
         told += f", {load.mtp_accept:.3g} more tokens a step by multi-token prediction"
     sheet.line(told)
@@ -47,16 +64,17 @@ def _facts(prediction: Prediction) -> Iterator[tuple[str, str]]:
     chips = prediction.deployment.chips
     each = f", {number(prediction.output_tokens_per_s_per_chip)} per chip" if chips > 1 else ""
     yield "output tokens/s", f"{rate_estimate(prediction.output_tokens_per_s)}{each}"
-    batch = f"decode batch {number(prediction.batch)}"
-    yield "at work", batch + (f", {number(prediction.queued)} queued" if prediction.queued >= 0.5 else "")
-    yield "steps", f"decode {show_time(prediction.decode_step_s)}, prefill of one request {show_time(prediction.prefill_s)}"
+    batch = f"decode batch {requests(prediction.batch)}"
+    yield "at work", batch + (f", {requests(prediction.queued)} queued" if prediction.queued >= 0.5 else "")
+    yield "steps", f"decode {time_text(prediction.decode_step_s)}, prefill of one request {time_text(prediction.prefill_s)}"
     yield "bound by", BOUND_BY.get(prediction.bound, prediction.bound)
     yield "memory per chip", _memory(prediction)
     if prediction.power_w is not None:
         energy = prediction.energy_j_per_token
         yield (
             "power",
-            f"{show_si(prediction.power_w, 'W')}" + (f", {number(energy)} J per output token" if energy is not None else ""),
+            f"{show_si(prediction.power_w, 'W')}"
+            + (f", {number(energy, counted=False)} J per output token" if energy is not None else ""),
         )
     yield "interval", "the brackets hold the value in 80 % of cases"
 
@@ -69,10 +87,9 @@ def _memory(prediction: Prediction) -> str:
         ("activations", memory.activations),
         ("reserved", memory.reserved),
     )
-    told = ", ".join(f"{name} {show_si(value, 'B')}" for name, value in parts)
-    return (
-        f"{show_si(memory.used, 'B')} of {show_si(memory.capacity, 'B')}: {told}; {show_si(max(memory.headroom, 0.0), 'B')} free"
-    )
+    told = ", ".join(f"{name} {words.memory(value)}" for name, value in parts)
+    free = words.memory(max(memory.headroom, 0.0))
+    return f"{words.memory(memory.used)} of {words.memory(memory.capacity)}: {told}; {free} free"
 
 
 def _operators(rows: tuple[OperatorRow, ...]) -> Iterator[list[str]]:
@@ -86,7 +103,7 @@ def _operators(rows: tuple[OperatorRow, ...]) -> Iterator[list[str]]:
                 phase,
                 row.name,
                 number(row.count),
-                show_time(row.time_s),
+                time_text(row.time_s),
                 _share(row.time_s, total),
                 row.bound,
                 evidence(row.evidence),
@@ -95,8 +112,8 @@ def _operators(rows: tuple[OperatorRow, ...]) -> Iterator[list[str]]:
             time_s = sum(row.time_s for row in rest)
             launches = number(sum(row.count for row in rest))
             weakest = evidence(min(row.evidence for row in rest))
-            yield [phase, count(len(rest), "smaller one"), launches, show_time(time_s), _share(time_s, total), "", weakest]
+            yield [phase, count(len(rest), "smaller one"), launches, time_text(time_s), _share(time_s, total), "", weakest]
 
 
 def _share(part: float, total: float) -> str:
-    return f"{part / total:.1%}" if total else "0.0%"
+    return percent(part / total if total else 0.0, 1)

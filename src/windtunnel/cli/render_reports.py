@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from windtunnel.cli.render import UNKNOWN, Sheet, number
+from windtunnel.cli.render import UNKNOWN, Sheet, number, percent
 
 METRICS = {
     "ttft_ms": "TTFT",
@@ -19,7 +19,7 @@ ERROR_COLUMNS = ("mean error", "median", "p90", "rank correlation", "within inte
 def validation_sheet(name: str, report: Mapping[str, Any], *, width: int = 0, terminal: bool | None = None) -> Sheet:
     sheet = Sheet(width=width, terminal=terminal)
     rows, predicted = int(report.get("rows", 0)), int(report.get("predicted", 0))
-    share = f" ({predicted / rows:.1%})" if rows else ""
+    share = f" ({percent(predicted / rows, 1)})" if rows else ""
     sheet.line(f"{name}: {rows:,} rows, {predicted:,} predicted{share}", style="bold")
     found = [(METRICS[key], report[key]) for key in METRICS if isinstance(report.get(key), Mapping)]
     sheet.table("Error of the predictions", ["metric", *ERROR_COLUMNS], ([label, *_errors(values)] for label, values in found))
@@ -36,9 +36,9 @@ def validation_sheet(name: str, report: Mapping[str, Any], *, width: int = 0, te
 
 
 def _errors(values: Mapping[str, Any]) -> list[str]:
-    percent = [_percent(values.get(key)) for key in ("mape", "median", "p90")]
+    errors = [_percent(values.get(key)) for key in ("mape", "median", "p90")]
     rank, within = values.get("rank_correlation"), values.get("within_interval")
-    return [*percent, UNKNOWN if rank is None else f"{rank:.3f}", UNKNOWN if within is None else f"{within:.0%}"]
+    return [*errors, UNKNOWN if rank is None else f"{rank:.3f}", UNKNOWN if within is None else percent(within)]
 
 
 def _percent(value: Any) -> str:

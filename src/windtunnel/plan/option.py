@@ -110,7 +110,7 @@ def _batch(step: int) -> float:
 
 
 def meets_targets(state: State, targets: Targets, role: Role = "both") -> bool:
-    """Whether the typical request is served in time."""
+    """Whether requests are served in time, in the mean."""
     slow = targets.tpot_s and state.tpot_s > targets.tpot_s
     late = role == "both" and targets.ttft_s and state.ttft_s > targets.ttft_s
     return not (slow or late)

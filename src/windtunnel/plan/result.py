@@ -9,7 +9,7 @@ from windtunnel.sim.prediction import Prediction
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the service must do: ttft_s and tpot_s of the typical request (0: no target), requests_per_s in all."""
+    """What the service must do: most of the mean TTFT and TPOT (0: no target), requests_per_s in all."""
 
     isl: int
     osl: int

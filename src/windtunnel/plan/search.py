@@ -2,7 +2,7 @@
 
 For each chip or system: the precision (``plan.precision``), every way of cutting the model (``plan.shapes``), aggregated
 and, where the engine can, prefill and decode apart. Of each the largest load that meets TTFT and TPOT in a steady state
-(``sim.steady``; the typical request's, arrivals at random), then as many instances as the traffic needs.
+(``sim.steady``; means, arrivals at random), then as many instances as the traffic needs.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _options(spec: ModelSpec, at: Place, base: Deployment, targets: Targets) -> 
 def _notes(places: Sequence[Place], found: Sequence[ChipPlan], comparable: str) -> list[str]:
     """What the numbers of all chips rest on."""
     lines = [
-        "TTFT and TPOT are means of the typical request in a steady state, with requests coming at random; "
+        "TTFT and TPOT are means over the requests of a steady state, with requests coming at random; "
         "multi-token prediction and prefix-cache hits are not assumed."
     ]
     for at, chip in zip(places, found, strict=True):

@@ -117,7 +117,7 @@ def _met_row(chip: ChipPlan, best: Candidate, rank: int, place: int, targets: Ta
         _cell("TTFT", words.seconds(first.value), _interval(first, targets.ttft_s)),
         _cell("TPOT", words.seconds(own.tpot.value), _interval(own.tpot, targets.tpot_s)),
         _cell("Evidence", _evidence(first, own.tpot)),
-        _cell("Memory free", words.gigabytes(tightest.headroom), f"{_free_share(tightest):.0%}"),
+        _cell("Memory free", words.memory(tightest.headroom), f"{_free_share(tightest):.0%}"),
         _cell("USD per Mtok", unknown() if best.usd_per_mtok is None else words.usd(best.usd_per_mtok)),
         _cell("J per token", known(best.joules_per_token)),
         _cell("kW", known(best.power_kw)),

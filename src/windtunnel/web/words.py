@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from windtunnel.plan import words as common
 from windtunnel.plan.result import Candidate
 from windtunnel.sim.prediction import Deployment, Estimate
-from windtunnel.units import GIGA, show_time
+from windtunnel.units import show_time
 
 NOT_KNOWN = "not known"
 TIMES, DOT, DASH, THIN = "\N{MULTIPLICATION SIGN}", "\N{MIDDLE DOT}", "\N{EN DASH}", "\N{NARROW NO-BREAK SPACE}"
@@ -45,8 +46,9 @@ def interval(estimate: Estimate) -> str:
     return f"{low}{DASH}{high}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def gigabytes(value: float) -> str:
-    return f"{number(value / GIGA)}\N{NO-BREAK SPACE}GB"
+def memory(value: float) -> str:
+    """``69.4 GiB``, as everywhere."""
+    return common.memory(value).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def parallelism(deployment: Deployment) -> str:
@@ -57,12 +59,11 @@ def parallelism(deployment: Deployment) -> str:
 
 
 def engine(deployment: Deployment) -> str:
-    return " ".join(part for part in (deployment.engine, deployment.engine_version) if part) or "engine not named"
+    return common.engine(deployment) or "engine not named"
 
 
 def precision(deployment: Deployment) -> str:
-    weights = deployment.precision or "as stored"
-    return f"{weights}, {deployment.kv_precision} KV" if deployment.kv_precision else weights
+    return common.precision(deployment)
 
 
 def instances(candidate: Candidate) -> list[tuple[str, str]]:
@@ -78,7 +79,7 @@ def instances(candidate: Candidate) -> list[tuple[str, str]]:
 
 
 def in_short(candidate: Candidate) -> str:
-    """The deployment in one phrase: ``2 × (TP 8), fp8, on sglang 0.5.9``."""
+    """The deployment in one phrase: ``2 × (TP 8), FP8, on SGLang 0.5.9``."""
     own = candidate.prediction.deployment
     who = " + ".join(f"{words} {role}".strip() for role, words in instances(candidate))
     return f"{who}, {precision(own)}, on {engine(own)}"

@@ -9,8 +9,9 @@ from windtunnel.plan.deploy.flags import COMMANDS
 from windtunnel.plan.deploy.instance import Instance, Service
 from windtunnel.plan.deploy.parts import degrees
 from windtunnel.plan.deploy.shell import one_line
+from windtunnel.plan.words import memory as memory_text
 from windtunnel.sim.prediction import Estimate
-from windtunnel.units import GIGA, show_time
+from windtunnel.units import show_time
 
 VLLM_OF_ASCEND = "0.23.0"
 """The vLLM that the Ascend plugin's version extends."""
@@ -101,7 +102,7 @@ def _expected(service: Service) -> str:
     candidate = service.candidate
     first = candidate.prefill.ttft if candidate.prefill else candidate.prediction.ttft
     moved = candidate.kv_transfer_s if candidate.prefill else 0.0
-    rows = ["| median of | predicted | 80 % interval | evidence |", "|---|---|---|---|"]
+    rows = ["| mean of | predicted | 80 % interval | evidence |", "|---|---|---|---|"]
     rows.append(
         _time("time to first token", Estimate(first.value + moved, first.low + moved, first.high + moved, first.evidence))
     )
@@ -110,7 +111,7 @@ def _expected(service: Service) -> str:
     low, high = out.low * copies, out.high * copies
     rows.append(f"| output tokens/s in all | {out.value * copies:,.0f} | {low:,.0f} to {high:,.0f} | {out.evidence.label} |")
     memory = service.main.memory
-    rows.append(f"| free memory of a chip | {memory.headroom / GIGA:.1f} GB of {memory.capacity / GIGA:.0f} GB | | |")
+    rows.append(f"| free memory of a chip | {memory_text(memory.headroom)} of {memory_text(memory.capacity)} | | |")
     return "\n".join(rows)
 
 

@@ -23,7 +23,7 @@ function costPlot(key, show, missing) {
 }
 
 const PARTS = ["weights", "KV cache", "activations", "reserved", "free"];
-const GB = 1e9;
+const GIB = 2 ** 30;
 
 function memoryPlot(width) {
   const bars = DATA.chips.flatMap((chip) => chip.memory.map((bar) => ({ ...bar, chip, id: `${chip.place}/${bar.role}` })));
@@ -34,17 +34,17 @@ function memoryPlot(width) {
     return bar.parts.map((p, i) => ({ id: bar.id, i, from: at, to: (at += p.bytes), bytes: p.bytes })).filter((p) => p.bytes > 0);
   });
   const pixels = (bytes) => (bytes / most) * (width - 2);
-  const fits = (p) => textWidth(figure(p.bytes / GB), 12, 500) + 8 < pixels(p.bytes);
+  const fits = (p) => textWidth(figure(p.bytes / GIB), 12, 500) + 8 < pixels(p.bytes);
   const free = (bar) => bar.parts[PARTS.indexOf("free")].bytes;
   return Plot.plot({
     width, height: bars.length * 54 + 6, marginLeft: 1, marginRight: 1, marginTop: 0, marginBottom: 4, style: { fontSize: "13px" },
     x: { axis: null, domain: [0, most] }, y: { axis: null, domain: bars.map((bar) => bar.id), padding: 0 },
     marks: [
       ...PARTS.map((_, i) => Plot.barX(pieces.filter((p) => p.i === i), { y: "id", x1: "from", x2: "to", fill: `var(--m${i})`, insetTop: 22, insetBottom: 8 })),
-      ...PARTS.map((_, i) => Plot.text(pieces.filter((p) => p.i === i && fits(p)), { y: "id", x: (p) => (p.from + p.to) / 2, text: (p) => figure(p.bytes / GB), dy: 7, fontSize: 12, fill: `var(--on-m${i})` })),
+      ...PARTS.map((_, i) => Plot.text(pieces.filter((p) => p.i === i && fits(p)), { y: "id", x: (p) => (p.from + p.to) / 2, text: (p) => figure(p.bytes / GIB), dy: 7, fontSize: 12, fill: `var(--on-m${i})` })),
       Plot.rect(bars, { y: "id", x1: 0, x2: "capacity", stroke: SOFT, strokeWidth: 1, insetTop: 22, insetBottom: 8 }),
       ...bars.map((bar) => Plot.text([bar], { y: "id", frameAnchor: "left", textAnchor: "start", dx: 2, dy: -15, fill: INK,
-        text: [`${label(bar.chip.name)}${bar.role ? `, ${bar.role}` : ""}: ${figure(bar.capacity / GB)} GB, ${figure(free(bar) / GB)} GB free`] })),
+        text: [`${label(bar.chip.name)}${bar.role ? `, ${bar.role}` : ""}: ${figure(bar.capacity / GIB)} GiB, ${figure(free(bar) / GIB)} GiB free`] })),
     ],
   });
 }
@@ -55,5 +55,5 @@ function memoryLegend() {
     swatch.style.background = `var(--m${i})`;
     item.append(swatch, part);
     return item;
-  }), Object.assign(document.createElement("li"), { textContent: "figures in GB", className: "unknown" }));
+  }), Object.assign(document.createElement("li"), { textContent: "figures in GiB", className: "unknown" }));
 }
