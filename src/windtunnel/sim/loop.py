@@ -87,9 +87,11 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
         if sent < total:
             sent += 1
             waiting.append(now)
-    mean_ttft = ttft / total - inside + service.fixed_s
-    mean_tpot = tpot / total
-    rate = total * each * osl / now if now else 0.0
+    # a slot stands still for the fixed part of each of its requests, unless another request waits for it
+    spent = now + (waves * service.fixed_s if concurrency <= service.slots else 0.0)
+    if not spent:
+        return LoopResult(0.0, 0.0, 0.0, 0.0, 0.0)
+    batch = busy / spent * each
     return LoopResult(
-        mean_ttft, mean_tpot, rate, busy / now * each if now else 0.0, max(concurrency - busy / now * each, 0.0) if now else 0.0
+        ttft / total - inside + service.fixed_s, tpot / total, total * each * osl / spent, batch, max(concurrency - batch, 0.0)
     )
