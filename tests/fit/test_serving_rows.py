@@ -8,6 +8,7 @@ from windtunnel.errors import UnknownNameError
 from windtunnel.fit.names import OTHER_ENGINE, OTHER_MODEL
 from windtunnel.fit.serving_rows import (
     DATA_PARALLEL,
+    DEVICES,
     INSTANCES,
     PRODUCT,
     REPLICAS,
@@ -123,3 +124,13 @@ def test_weights_that_are_widened_on_the_way_are_told() -> None:
     assert read(LLAMA, chip="h100-sxm", precision="w4a16", tp="4").notes == ()
     assert read(LLAMA, chip="ascend-910b2", precision="fp8", tp="4").notes == ()  # refused by the predictor
     assert read(LLAMA, precision="sixteen", tp="4").deployment.precision == "sixteen"  # likewise
+
+
+def test_degrees_of_a_package_of_two_may_count_its_dies() -> None:
+    row = read(chip="ascend-910c", precision="w8a8", tp="16", n_chips="8")
+    assert (row.chip, row.deployment.chip, row.notes) == ("ascend-910c", "ascend-910c-die", (DEVICES,))
+    assert (degrees(row), row.load.concurrency) == ((16, 1, 1, 0, 0), 64.0)
+    spread = read(chip="ascend-910c", precision="w8a8", tp="1", dp="16", moe_tp="1", moe_ep="16", n_chips="8")
+    assert (degrees(spread), spread.notes) == ((1, 1, 16, 1, 16), (DEVICES,))
+    for packages in ({"tp": "8", "n_chips": "8"}, {"tp": "16"}, {"tp": "16", "n_chips": "16"}):
+        assert read(chip="ascend-910c", precision="w8a8", **packages).deployment.chip == "ascend-910c"

@@ -14,6 +14,7 @@ d) ``moe_tp`` and ``moe_ep`` of a dense model mean nothing; ``moe_ep`` 0 of a mi
 e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly.
 
 f) ``precision`` fp8 or fp4 on a chip whose matrix unit lacks it, where engines widen the weights on the way: weights alone.
+g) tp * pp * dp that is ``n_chips`` times the devices of a package (two dies of a 910C): degrees count devices, as engines do.
 
 Chips, systems, models and engines resolve by any of their names, models and engines by others too (see ``names``); an
 empty engine is the chip's usual one, an empty precision is the checkpoint's own.
@@ -24,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from windtunnel.catalog.chip import chip
+from windtunnel.catalog.chip import Chip, chip
 from windtunnel.catalog.model import ModelSpec
 from windtunnel.catalog.models import model
 from windtunnel.catalog.system import system
@@ -41,6 +42,7 @@ WIDEST_TP = 16
 DATA_PARALLEL = "dp empty: attention read as data parallel over the experts' chips"
 PRODUCT = "tp k with ep k exported as their product: read as k chips"
 INSTANCES = "chips of several instances: read as one instance of 8 chips with its part of the concurrency"
+DEVICES = "more ranks than packages by the devices of one: degrees read as counting devices"
 WEIGHTS_ALONE = "a type that the chip cannot compute: read as stored weights that are widened on the way"
 REPLICAS = "more chips than tp x pp x dp: read as replicas that share the concurrency"
 
@@ -91,9 +93,24 @@ def serving_row(row: Mapping[str, str]) -> ServingRow:
         system=whole,
     )
     load = Load(number(row, "isl"), number(row, "osl"), number(row, "concurrency"))
-    read = _read(asked, load, spec, degree(row, "n_chips"), row.get("moe_ep", ""))
-    said = ((OTHER_MODEL, other_model), (OTHER_ENGINE, other_engine), (WEIGHTS_ALONE, _weights_alone(spec, where, precision)))
-    return replace(read, notes=(*read.notes, *(note for note, so in said if so)))
+    asked, n_chips, devices = _on_devices(asked, chip(where), degree(row, "n_chips"))
+    read = _read(asked, load, spec, n_chips, row.get("moe_ep", ""))
+    said = (
+        (OTHER_MODEL, other_model),
+        (OTHER_ENGINE, other_engine),
+        (DEVICES, devices),
+        (WEIGHTS_ALONE, _weights_alone(spec, where, precision)),
+    )
+    return replace(read, chip=where, notes=(*read.notes, *(note for note, so in said if so)))
+
+
+def _on_devices(asked: Deployment, package: Chip, n_chips: int) -> tuple[Deployment, int, bool]:
+    """Rule g: the deployment on the package's devices, of which there are as many as ranks; whether it was read so."""
+    one = device_of(package)
+    ranks = asked.pp * max(asked.tp * (asked.dp or 1), asked.moe_tp * asked.moe_ep)
+    if one is package or not n_chips or ranks != n_chips * package.devices:
+        return asked, n_chips, False
+    return replace(asked, chip=one.id), ranks, True
 
 
 def _weights_alone(spec: ModelSpec, where: str, precision: str) -> bool:
