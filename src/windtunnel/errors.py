@@ -34,6 +34,18 @@ def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
     return [lowered[c] for c in (found + containing)[:limit]]
 
 
+MOST_NAMED = 24
+"""Names up to which all are said where none is near."""
+_LISTED_BY = {"model": "models", "chip": "chips", "chip or system": "chips", "system": "chips"}
+
+
+def _all_of(kind: str, known: list[str]) -> str:
+    """Where to find a right name: all of them where they are few, else the command that lists them."""
+    if kind in _LISTED_BY:
+        return f"; `windtunnel {_LISTED_BY[kind]}` lists what is known"
+    return f"; known: {', '.join(dict.fromkeys(known))}" if 0 < len(known) <= MOST_NAMED else ""
+
+
 def _one_line(text: str, limit: int = 120) -> str:
     """``text`` as a single printable line, cut in the middle where it is long."""
     flat = " ".join(str(text).split())
@@ -46,8 +58,9 @@ class UnknownNameError(WindtunnelError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name = kind, name
+        known = list(known)
         self.nearest = nearest(name, known)
-        hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
+        hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else _all_of(kind, known)
         super().__init__(f"unknown {kind} '{_one_line(name, 80)}'{hint}")
 
 

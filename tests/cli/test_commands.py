@@ -226,3 +226,29 @@ def test_fit(asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     capsys.readouterr()
     assert run(["fit", str(file), "--chip", str(tmp_path / "none.toml")]) == 2
     assert capsys.readouterr().err.startswith("windtunnel: --chip: there is no file")
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (
+            ["predict", "qwen3-8b", "--on", "h20:8", *LOAD, "--concurrency", "4", "--ep", "8"],
+            "--ep: Qwen/Qwen3-8B has no experts",
+        ),
+        (["predict", "zzzz", "--on", "h20", *LOAD, "--concurrency", "4"], "unknown model 'zzzz'; `windtunnel models` lists"),
+        (
+            ["predict", "qwen3-8b", "--on", "h20", *LOAD, "--concurrency", "4", "--precision", "zz"],
+            "unknown precision 'zz'; known: ",
+        ),
+        (["plan", "qwen3-8b", "--on", "h20", *LOAD, "--html", "/dev/null"], "--html: /dev/null is no ordinary file"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_asked(
+    argv: list[str], complaint: str, asked: Asked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(argv) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert complaint in err
+    assert err.count("\n") == 1
+    assert not asked.predict

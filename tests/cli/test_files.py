@@ -35,3 +35,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         secret.chmod(0)
         with pytest.raises(InvalidInputError, match="cannot be read"):
             check_readable(secret, "FILE")
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for bad in (pipe, Path(os.devnull)):
+        with pytest.raises(InvalidInputError, match="no ordinary file"):
+            check_writable(bad, "--output")
+    assert pipe.is_fifo()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windtunnel.cli.params import CHIPS, TOKENS, Duration, OnChip, OnChips, Precision, Rate
+from windtunnel.cli.params import CHIPS, TOKENS, Duration, OnChip, OnChips, Precision, Rate, Version
 from windtunnel.cli.predict import attention_degrees, expert_degrees
 from windtunnel.errors import InvalidInputError, ParallelismError, WindtunnelError
 
@@ -62,6 +62,22 @@ def test_a_chip_with_a_bad_count_or_no_name(text: str) -> None:
 def test_an_unknown_precision_names_the_nearest() -> None:
     with pytest.raises(WindtunnelError, match="unknown x 'fp88'; nearest: fp8"):
         read(Precision(), "fp88")
+
+
+def test_a_precision_may_be_typed_as_it_is_shown() -> None:
+    assert [read(Precision(), text) for text in ("FP8", "W8A8", "w8a8-dynamic", "native")] == [
+        "fp8",
+        "w8a8_dynamic",
+        "w8a8_dynamic",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("text", ["nan", "-1", "newest", "v", "."])
+def test_a_version_has_a_number(text: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"^--x: .* is no version"):
+        read(Version(), text)
+    assert read(Version(), "0.11") == "0.11"
 
 
 @given(st.text(max_size=40))

@@ -203,8 +203,10 @@ def parse_json(text: str, where: str) -> Mapping[str, object]:
         value = json.loads(text)
     except RecursionError:
         raise InvalidInputError(where, f"nested deeper than {MAX_DEPTH}, which no configuration is") from None
-    except ValueError as problem:
+    except json.JSONDecodeError as problem:
         raise InvalidInputError(where, f"not valid JSON: {problem}") from None
+    except ValueError:  # the one other that the parser raises
+        raise InvalidInputError(where, "not valid JSON for a configuration: a number of thousands of digits") from None
     _check_depth(value, where)
     return Fields(value, where).values
 

@@ -12,6 +12,8 @@ def check_writable(path: Path, field: str) -> None:
     """Raises InvalidInputError where ``path`` cannot become a file."""
     if path.is_dir():
         raise InvalidInputError(field, f"{path} is a folder; name a file in it")
+    if path.exists() and not path.is_file():  # the new file takes the old one's place, which must not be a device's
+        raise InvalidInputError(field, f"{path} is no ordinary file; name one that is or is still to be")
     parent = path.absolute().parent
     if not parent.is_dir():
         raise InvalidInputError(field, f"there is no folder {parent}")

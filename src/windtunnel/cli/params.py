@@ -121,12 +121,27 @@ class Precision(_Typed):
     name = "TYPE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        chosen = str(value).strip().lower()
+        chosen = str(value).strip().lower().replace("-", "_")
+        chosen = "w8a8_dynamic" if chosen == "w8a8" else chosen
         if chosen in ("", "native"):
             return ""
         if chosen not in BITS:
             raise UnknownNameError(_field(param).lstrip("-"), str(value), [*BITS, "native"])
         return chosen
+
+
+class Version(_Typed):
+    """A version number such as ``0.11`` or ``v0.9.1rc2``."""
+
+    name = "X.Y"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from windtunnel.catalog.engine import version_key
+
+        text = str(value).strip()
+        if text and version_key(text) is None:
+            raise InvalidInputError(_field(param), f"'{_short(text)}' is no version; write it as 0.11 or 0.9.1")
+        return text
 
 
 def _short(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from windtunnel.cli.files import check_readable
-from windtunnel.cli.params import DEGREE, MOST_CHIPS, MOST_REQUESTS, OnChip, Precision, Rate, json_option, load_options
+from windtunnel.cli.params import DEGREE, MOST_CHIPS, MOST_REQUESTS, OnChip, Precision, Rate, Version, json_option, load_options
 from windtunnel.errors import InvalidInputError, ParallelismError
 from windtunnel.sim.prediction import Deployment, Load
 
@@ -31,7 +31,7 @@ from windtunnel.sim.prediction import Deployment, Load
 @click.option("--ep", "moe_ep", type=DEGREE, help="Expert-parallel groups; they cut the same chips as --tp and --dp.")
 @click.option("--moe-tp", type=DEGREE, help="Ways that each expert is cut within such a group.")
 @click.option("--engine", default="", metavar="NAME", help="Serving engine: vllm, vllm-ascend, sglang ...; the chip's usual one.")
-@click.option("--engine-version", default="", metavar="X.Y", help="Its version; the newest that is known.")
+@click.option("--engine-version", type=Version(), default="", help="Its version; the newest that is known.")
 @click.option(
     "--prefix-hit", type=Rate(1.0, "as a share of one", zero=True), default=0.0, help="Share of the input in the prefix cache."
 )
@@ -78,7 +78,11 @@ def predict(
     from windtunnel.plan.place import stands_for
     from windtunnel.sim.predict import predict as ask
 
-    check_context(read_model(model), isl, osl)
+    spec = read_model(model)
+    check_context(spec, isl, osl)
+    if not spec.is_moe and (moe_ep or moe_tp):
+        field = "--ep" if moe_ep else "--moe-tp"
+        raise InvalidInputError(field, f"{spec.id} has no experts to cut; leave it out, --tp cuts its layers")
     chip, system = stands_for(name)
     deployment = Deployment(
         model=model,

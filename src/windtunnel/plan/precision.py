@@ -8,6 +8,7 @@ from windtunnel.catalog import Chip
 from windtunnel.catalog.model import ModelSpec
 from windtunnel.cost.model import CostModel
 from windtunnel.errors import UnsupportedError
+from windtunnel.plan.words import number_type
 from windtunnel.workload.llm import precision_plan
 from windtunnel.workload.ops import COMPUTE_DTYPE
 
@@ -49,7 +50,8 @@ def chosen_precision(spec: ModelSpec, on: Chip, asked: str | None) -> tuple[str,
 
 
 def _told(name: str) -> str:
-    return f"{name} (INT8, activations quantised on the way)" if name == "w8a8_dynamic" else name
+    said = number_type(name)
+    return f"{said} (INT8 weights, activations quantised on the way; {name})" if name == "w8a8_dynamic" else said
 
 
 def _types(spec: ModelSpec, precision: str) -> list[str]:

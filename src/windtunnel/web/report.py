@@ -34,6 +34,8 @@ def write_report(plan: Plan, path: str | Path, *, peaks: Mapping[str, ChipPeaks]
     """
     text = render(plan, peaks=peaks, date=date)
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise InvalidInputError("report", f"{target} is no ordinary file, so it is not replaced")
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         try:
