@@ -27,12 +27,25 @@ VALIDATION = {
     "tpot_ms": {"mape": 11.2, "median": 7.5, "p90": 24.0, "rank_correlation": None, "within_interval": 0.79},
 }
 FIT = {
-    "chip": "h20",
+    "file": "operators.csv",
+    "chips": ["h20"],
     "rows": 1200,
-    "output": None,
-    "error": {"gemm": {"rows": 800, "held_out_mape": 6.25}, "moe": {"rows": 400, "held_out_mape": 9.5}},
-    "parameters": {"gemm.efficiency": 0.83, "gemm.start_s": 4.1e-6},
-    "notes": ["12 rows were of a cold cache and left out"],
+    "rows_fitted": 1190,
+    "families": [
+        {
+            "chip": "h20",
+            "family": "gemm_wide",
+            "points": 800,
+            "shapes": 40,
+            "error_before": 21.2,
+            "error_after": 4.8,
+            "error_held_out": 6.25,
+            "spread": 0.11,
+        },
+        {"chip": "h20", "family": "moe_fp8", "points": 390, "shapes": 9, "error_before": 30.0, "error_after": 8.1},
+    ],
+    "skipped": {},
+    "refused": {"unknown dtype 'fp99'": 10},
 }
 
 

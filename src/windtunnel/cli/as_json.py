@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
+from windtunnel.plan import words
 from windtunnel.plan.result import Candidate, ChipPlan, Plan, Targets
 from windtunnel.sim.prediction import Deployment, Estimate, Load, MemoryUse, OperatorRow, Prediction
 
@@ -46,6 +48,7 @@ def deployment_json(deployment: Deployment) -> Json:
         "system": deployment.system or None,
         "chips": deployment.chips,
         "precision": deployment.precision or None,
+        "precision_name": words.precision(replace(deployment, kv_precision="")),
         "kv_precision": deployment.kv_precision or None,
         "tp": deployment.tp,
         "pp": deployment.pp,

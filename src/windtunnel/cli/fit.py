@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -44,21 +42,6 @@ def fit(file: Path, chip: str | None, output: Path | None, as_json: bool) -> Non
     else:
         from windtunnel.cli.render_reports import fit_sheet
 
-        fit_sheet(file.name, shown(report)).show()
+        fit_sheet(file.name, report).show()
     if output is not None:
         click.echo(f"wrote {output}", err=True)
-
-
-def shown(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The report as it is printed: the families of each chip as a table of their own, errors in percent."""
-    told: dict[str, Any] = {key: value for key, value in report.items() if key not in ("file", "chips", "families")}
-    for family in report.get("families", ()):
-        told.setdefault(family["chip"], {})[family["family"]] = {
-            "points": family["points"],
-            "shapes": family["shapes"],
-            "% error before": family["error_before"],
-            "after": family["error_after"],
-            "held out": family["error_held_out"],
-            "80% within": family["spread"],
-        }
-    return told

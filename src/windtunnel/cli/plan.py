@@ -21,8 +21,12 @@ MOST_REQUESTS_PER_S = 1e6
 @click.option("--ttft", type=Duration(), default=0.0, help="Longest mean time to the first token: 2s, 500ms.")
 @click.option("--tpot", type=Duration(), default=0.0, help="Longest mean time per output token: 50ms.")
 @click.option("--requests-per-s", type=Rate(MOST_REQUESTS_PER_S, "requests/s"), default=0.0, help="Traffic to carry in all.")
-@click.option("--precision", type=Precision(), help="Search this type alone: bf16, fp8, int8, w4a16, fp4 ...; native.")
-@click.option("--engine", metavar="NAME", help="Search this engine alone: vllm, vllm-ascend, sglang ...")
+@click.option(
+    "--precision",
+    type=Precision(),
+    help="Weights: bf16, fp8, int8, w4a16, fp4 ...; native. As stored, or the nearest the chip computes.",
+)
+@click.option("--engine", metavar="NAME", help="Serving engine: vllm, vllm-ascend, sglang ...; the chip's usual one.")
 @click.option("--max-chips", type=CHIPS, help="Most chips of one kind.")
 @click.option("--prices", type=click.Path(path_type=Path), metavar="FILE", help="Your prices and power tariff, in TOML.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained report.")

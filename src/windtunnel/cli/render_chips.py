@@ -39,6 +39,11 @@ _KEY = (
     "Rates are dense, of the matrix unit, accumulating in FP32 (INT8: INT32). no: it cannot compute that.",
 )
 
+_ONE_KEY = (
+    "Rates are dense, of the matrix unit unless they say vector. One way: one direction, all links of the chip together.",
+    "kind: who stands behind a number (vendor, measured, derived, reported, estimate). recalled: not checked in a document.",
+)
+
 
 def label(key: str) -> str:
     """A figure's name as people say it: ``bf16 matrix``, ``memory bandwidth``."""
@@ -179,7 +184,7 @@ def _money(sheet: Sheet, name: str, found: Sequence[Price], hourly: Price | None
     rows: list[tuple[str, ...]] = []
     for p in found:
         unit = p.fact.unit
-        spread = f"{p.low:,.6g} to {p.high:,.6g}" if p.low != p.high else ""
+        spread = f"{p.low:,.10g} to {p.high:,.10g}" if p.low != p.high else ""
         noted = "; ".join(x for x in (spread, p.fact.note) if x)
         rows.append((p.basis, f"{p.fact.value:,.10g} {unit}", p.date, p.fact.kind, sources.mark(p.fact.source), noted))
     if hourly is not None:
@@ -203,7 +208,7 @@ def one_chip(chip: Chip) -> Sheet:
     shows = f"{chip.devices} devices a chip" if chip.devices > 1 else ""
     pairs = (
         ("maker", chip.vendor),
-        ("also called", ", ".join(a for a in chip.aliases if a.lower() != chip.id)),
+        ("also called", _other_names(chip.id, chip.aliases)),
         ("launched", chip.launched),
         ("status", chip.status),
         ("computes", can + more if can else ""),
@@ -226,6 +231,12 @@ def one_chip(chip: Chip) -> Sheet:
     return sheet
 
 
+def _other_names(own: str, aliases: Iterable[str]) -> str:
+    """Aliases that differ in more than case and punctuation, which names are forgiving about."""
+    plain = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed([own, *aliases])}
+    return ", ".join(name for name in reversed(plain.values()) if name != own)
+
+
 def _expected(chip: Chip) -> list[str]:
     """The figures that a prediction asks for."""
     rates = [f"matrix_flops_per_s.{dtype}" for dtype in DTYPES if dtype in chip.dtypes and dtype not in ("fp64", "int4", "fp6")]
@@ -238,6 +249,9 @@ def _notes(sheet: Sheet, notes: Sequence[str]) -> None:
         sheet.line("Notes", style="bold")
         for note in notes:
             sheet.bullet(note)
+    sheet.line()
+    for text in _ONE_KEY:
+        sheet.line(text, style="dim")
 
 
 def one_system(system: System) -> Sheet:
@@ -247,7 +261,7 @@ def one_system(system: System) -> Sheet:
     wired = "; ".join(x for x in (system.topology, system.wiring) if x)
     pairs = (
         ("maker", system.vendor),
-        ("also called", ", ".join(a for a in system.aliases if a.lower() != system.id)),
+        ("also called", _other_names(system.id, system.aliases)),
         ("chips", f"{system.chips:,} x {system.chip}" + (f" in {system.nodes:,} nodes" if system.nodes > 1 else "")),
         ("status", system.status),
         ("wired as", wired),

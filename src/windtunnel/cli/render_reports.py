@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from windtunnel.cli.render import UNKNOWN, Sheet, number, percent
@@ -13,6 +14,11 @@ METRICS = {
     "samples_per_s": "samples/s",
     "latency_us": "latency",
 }
+FIT_COLUMNS = ("family", "points", "shapes", "before", "after", "held out", "80 % within")
+FIT_KEY = (
+    "before: with the parameters that are packaged. held out: shapes left out of the fit, predicted from the others.",
+    "80 % within: the error that four fifths of the points stay within.",
+)
 ERROR_COLUMNS = ("mean error", "median", "p90", "rank correlation", "within interval")
 
 
@@ -32,6 +38,12 @@ def validation_sheet(name: str, report: Mapping[str, Any], *, width: int = 0, te
         sheet.line("Refused", style="bold")
         for reason, how_many in sorted(refused.items(), key=lambda item: -int(item[1])):
             sheet.bullet(f"{int(how_many):,} x {reason}")
+    notes = report.get("notes")
+    if isinstance(notes, Mapping) and notes:
+        sheet.line()
+        sheet.line("How rows were read", style="bold")
+        for note, how_many in sorted(notes.items(), key=lambda item: -int(item[1])):
+            sheet.bullet(f"{int(how_many):,} x {note}")
     return sheet
 
 
@@ -56,46 +68,36 @@ def _chips(by_chip: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def fit_sheet(name: str, report: Mapping[str, Any], *, width: int = 0, terminal: bool | None = None) -> Sheet:
-    """Whatever the fit says, in its own order: plain values first, then one table for each group of them."""
+    """What was fitted on how much, one table a chip: the error before, after, and on shapes that were held out."""
     sheet = Sheet(width=width, terminal=terminal)
-    sheet.line(f"Fitted on {name}", style="bold")
-    sheet.facts((_words(key), _value(key, value)) for key, value in report.items() if not isinstance(value, Mapping | list))
-    for key, value in report.items():
-        if isinstance(value, Mapping):
-            _group(sheet, _words(key), value)
-        elif isinstance(value, list) and value:
+    rows, used = int(report.get("rows", 0)), int(report.get("rows_fitted", 0))
+    sheet.line(f"{name}: {rows:,} rows, {used:,} fitted", style="bold")
+    families = list(report.get("families", ()))
+    for chip in dict.fromkeys(family["chip"] for family in families):
+        sheet.table(f"{chip}: mean error of each family of operators", FIT_COLUMNS, _families(families, chip))
+    if families:
+        sheet.line()
+        for text in FIT_KEY:
+            sheet.line(text, style="dim")
+    for title in ("refused", "skipped"):
+        found = report.get(title)
+        if isinstance(found, Mapping) and found:
             sheet.line()
-            sheet.line(_words(key), style="bold")
-            for item in value:
-                sheet.bullet(
-                    ", ".join(f"{_words(k)} {_value(k, v)}" for k, v in item.items()) if isinstance(item, Mapping) else str(item)
-                )
+            sheet.line(title.capitalize(), style="bold")
+            for reason, how_many in sorted(found.items(), key=lambda item: str(item[0])):
+                sheet.bullet(f"{how_many:,} x {reason}" if isinstance(how_many, int) else f"{reason}: {how_many}")
     return sheet
 
 
-def _group(sheet: Sheet, title: str, values: Mapping[str, Any]) -> None:
-    inner = [value for value in values.values() if isinstance(value, Mapping)]
-    if len(inner) < len(values) or not inner:
-        sheet.table(title, ["name", "value"], ([_words(k), _value(k, v)] for k, v in values.items()), fold=["value"])
-        return
-    columns = list(dict.fromkeys(key for value in inner for key in value))
-    rows = ([name, *(_value(key, value.get(key)) for key in columns)] for name, value in values.items())
-    sheet.table(title, ["name", *(_words(c) for c in columns)], rows)
-
-
-def _words(key: str) -> str:
-    return str(key).replace("_", " ")
-
-
-def _value(key: str, value: Any) -> str:
-    if value is None:
-        return UNKNOWN
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return number(float(value))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_words(k)} {_value(k, v)}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(key, item) for item in value)
-    return str(value)
+def _families(families: Sequence[Mapping[str, Any]], chip: str) -> Iterator[list[str]]:
+    for family in families:
+        if family["chip"] == chip:
+            errors = (family.get(key) for key in ("error_before", "error_after", "error_held_out"))
+            spread = family.get("spread")
+            yield [
+                family["family"],
+                number(family.get("points")),
+                number(family.get("shapes")),
+                *(_percent(value) for value in errors),
+                UNKNOWN if spread is None else percent(math.expm1(spread)),
+            ]
