@@ -80,6 +80,28 @@ def test_eight_bit_floats_are_refused_with_what_the_chip_can_do(name: str) -> No
         CostModel(chip(name)).cost(gemm("fp8"))
 
 
+def test_eight_bits_without_a_unit_for_them_are_widened_where_engines_do_so() -> None:
+    a100 = CostModel(chip("a100-sxm-80gb"))
+    assert (a100.running("fp8"), H100.running("fp8")) == ("fp8_wide", "fp8")
+    assert a100.machine("fp8_wide") == a100.machine("bf16")
+    # half of the bytes where memory bounds, and no faster than bf16 where the matrix unit does
+    assert a100.cost(gemm("fp8", 1.0, 65536.0)).time_s == pytest.approx(
+        0.5 * a100.cost(gemm("bf16", 1.0, 65536.0)).time_s, rel=0.2
+    )
+    assert a100.cost(gemm("fp8", 16384.0, 65536.0)).time_s > 0.95 * a100.cost(gemm("bf16", 16384.0, 65536.0)).time_s
+    with pytest.raises(UnsupportedError, match="v100-sxm-32gb cannot compute fp8"):
+        CostModel(chip("v100-sxm-32gb")).running("fp8")
+
+
+def test_widened_weights_meet_the_matrix_unit_that_the_chip_has() -> None:
+    v100, ascend = CostModel(chip("v100-sxm-32gb")), CostModel(chip("ascend-910b2"))
+    assert v100.running("w4a16") == "w4a16"
+    assert v100.machine("w4a16") == v100.machine("fp16")
+    assert ascend.running("w4a8") == "w4a8"
+    assert ascend.machine("w4a8") == ascend.machine("int8")
+    assert H100.machine("w4a8") == H100.machine("fp8")
+
+
 def test_four_bits_are_refused_where_no_engine_widens_them() -> None:
     with pytest.raises(UnsupportedError, match="ascend-910b2 cannot compute fp4; it can:"):
         CostModel(chip("ascend-910b2")).cost(gemm("fp4"))

@@ -38,8 +38,8 @@ MOST_SKEW = 1.5
 CloudMatrix384 (arXiv 2506.12708): prefill takes 1.18 times as long under its default balancing as under a perfect one, of
 which the experts are about a third."""
 
-_WEIGHT_ONLY = {"fp4": "fp4_wide"}
-"""What engines do on a chip without a matrix unit for the type: widen the weights on the way, compute in 16 bit."""
+_WEIGHT_ONLY = {"fp4": {"Nvidia": "fp4_wide", "AMD": "fp4_wide"}, "fp8": {"Nvidia": "fp8_wide"}}
+"""By maker, what engines do on a chip without a matrix unit for the type: widen the weights on the way, compute in 16 bit."""
 
 _QUANTISING = "_quant"
 """Operators that narrow a matrix product's input. Measured products of narrow types include that pass, and so do
@@ -105,19 +105,28 @@ class CostModel:
         """The type in which the chip runs what is stored as ``dtype``. Raises UnsupportedError with what it can do."""
         if dtype in ("bf16", "fp16"):
             return dtype if dtype in self.chip.dtypes else self.wide
-        compute = COMPUTE_DTYPE.get(dtype, dtype)
+        compute = self._unit(dtype)
         if compute in self.chip.dtypes:
             return dtype
-        if dtype in _WEIGHT_ONLY and self.chip.vendor in ("Nvidia", "AMD"):
-            return _WEIGHT_ONLY[dtype]
+        widened = _WEIGHT_ONLY.get(dtype, {}).get(self.chip.vendor)
+        if widened is not None and "bf16" in self.chip.dtypes:
+            return widened
         self.chip.peak(compute)
         raise UnsupportedError(f"{self.chip.id} cannot compute {dtype}")
+
+    def _unit(self, dtype: str) -> str:
+        """The matrix unit's input type: of widened weights fp16 where it has no bf16, of W4A8 int8 where it has no fp8."""
+        compute = COMPUTE_DTYPE.get(dtype, dtype)
+        if compute == "bf16":
+            return compute if dtype == compute else self.wide
+        narrow = dtype == "w4a8" and "fp8" not in self.chip.dtypes and "int8" in self.chip.dtypes
+        return "int8" if narrow else compute
 
     def machine(self, dtype: str) -> Machine:
         """The datasheet figures behind a formula. Raises MissingFactError, UnsupportedError."""
         found = self._machines.get(dtype)
         if found is None:
-            peak = self.chip.peak(COMPUTE_DTYPE.get(dtype, dtype)).value
+            peak = self.chip.peak(self._unit(dtype)).value
             found = self._machines[dtype] = Machine(peak, self.chip.peak(self.wide).value, self._memory, self._cache)
         return found
 

@@ -16,7 +16,7 @@ from windtunnel.cost.evidence import Evidence
 _DATA = files("windtunnel.cost") / "data"
 _WIDE = ("bf16", "fp16", "tf32", "fp32")
 _TYPED = ("gemm", "moe")
-_WIDENED = ("w4a16", "fp4_wide")
+_WIDENED = ("w4a16", "fp4_wide", "fp8_wide")
 
 
 @dataclass(frozen=True, slots=True)

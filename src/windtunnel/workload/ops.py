@@ -17,6 +17,7 @@ BITS = {
     "bf16": 16.0,
     "fp16": 16.0,
     "fp8": 8.0,
+    "fp8_wide": 8.0,
     "int8": 8.0,
     "w8a8_dynamic": 8.0,
     "fp6": 6.0,
@@ -28,8 +29,8 @@ BITS = {
 """Stored bits a weight; four-bit formats carry one 8-bit scale for each 16 values (NVFP4) or a 16-bit one
 for each 32 or so (MXFP4, GPTQ, AWQ), so half a bit is added."""
 
-ACTIVATION_BITS = {**BITS, "w4a16": 16.0, "fp4_wide": 16.0, "w4a8": 8.0}
-COMPUTE_DTYPE = {"w8a8_dynamic": "int8", "w4a16": "bf16", "fp4_wide": "bf16", "w4a8": "fp8"}
+ACTIVATION_BITS = {**BITS, "w4a16": 16.0, "fp8_wide": 16.0, "fp4_wide": 16.0, "w4a8": 8.0}
+COMPUTE_DTYPE = {"w8a8_dynamic": "int8", "w4a16": "bf16", "fp8_wide": "bf16", "fp4_wide": "bf16", "w4a8": "fp8"}
 """The matrix unit's input type where it differs from the storage type."""
 
 
