@@ -100,7 +100,7 @@ def roofline_finding(chip: ChipPlan) -> str:
     longest = max(rows, key=lambda row: row.time_s)
     return (
         f"Decode on {chip.name} is bound by {bound_words(prediction.bound)}; its longest operator, {longest.name}, "
-        f"takes {longest.time_s / total:.0%} of the step."
+        f"takes {words.percent(longest.time_s / total)} of the step."
     )
 
 

@@ -54,7 +54,7 @@ def _operator(op: OperatorRow, share: float) -> str:
         ("", esc(op.family)),
         ("n", words.number(op.count)),
         ("n", words.seconds(op.time_s)),
-        ("n", f'<meter min="0" max="1" value="{share:.4f}" aria-hidden="true"></meter> {share:.1%}'),
+        ("n", f'<meter min="0" max="1" value="{share:.4f}" aria-hidden="true"></meter> {words.percent(share, 1)}'),
         ("n", _rate(op.flops, op.time_s, "FLOP/s")),
         ("n", _rate(op.bytes, op.time_s, "B/s")),
         ("", esc(answer.bound_words(op.bound))),

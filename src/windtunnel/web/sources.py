@@ -5,6 +5,7 @@ from __future__ import annotations
 from windtunnel.plan.result import ChipPlan, Plan
 from windtunnel.sim.prediction import Evidence
 from windtunnel.web.markup import chip_name, definitions, esc, unknown
+from windtunnel.web.tables import evidence, ttft
 
 MEANING = {
     Evidence.MEASURED: "this very operator was measured on this chip",
@@ -18,7 +19,9 @@ def sources(plan: Plan) -> str:
     """Evidence of each chip, what the words mean, price bases and notes."""
     places = {id(chip): i for i, chip in enumerate(plan.chips)}
     met = [chip for chip in plan.ranked if chip.best is not None]
-    used = sorted({chip.best.prediction.evidence for chip in met if chip.best}, reverse=True)
+    used = sorted(
+        {e for chip in met if chip.best for e in (ttft(chip.best).evidence, chip.best.prediction.evidence)}, reverse=True
+    )
     parts = []
     if used:
         meaning = definitions(((e.label.capitalize(), f"{MEANING[e]}.") for e in used), "terms")
@@ -42,7 +45,7 @@ def _chip_sources(chip: ChipPlan, place: int) -> str:
     assert best is not None
     price = esc(best.price_basis) if best.price_basis else unknown("nobody published a price")
     notes = dict.fromkeys([*(best.prefill.notes if best.prefill else ()), *best.prediction.notes])
-    said = [f"<p>Times: {esc(best.prediction.evidence.label)}. Price: {price}.</p>"]
+    said = [f"<p>Times: {esc(evidence(ttft(best), best.prediction.tpot))}. Price: {price}.</p>"]
     return f"<section><h4>{chip_name(chip.name, place)}</h4>{''.join(said)}{_listed(notes)}</section>"
 
 

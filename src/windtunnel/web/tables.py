@@ -116,8 +116,8 @@ def _met_row(chip: ChipPlan, best: Candidate, rank: int, place: int, targets: Ta
         _cell("Tokens/s in all", words.number(best.output_tokens_per_s)),
         _cell("TTFT", words.seconds(first.value), _interval(first, targets.ttft_s)),
         _cell("TPOT", words.seconds(own.tpot.value), _interval(own.tpot, targets.tpot_s)),
-        _cell("Evidence", _evidence(first, own.tpot)),
-        _cell("Memory free", words.memory(tightest.headroom), f"{_free_share(tightest):.0%}"),
+        _cell("Evidence", esc(evidence(first, own.tpot))),
+        _cell("Memory free", words.memory(tightest.headroom), words.percent(_free_share(tightest))),
         _cell("USD per Mtok", unknown() if best.usd_per_mtok is None else words.usd(best.usd_per_mtok)),
         _cell("J per token", known(best.joules_per_token)),
         _cell("kW", known(best.power_kw)),
@@ -135,10 +135,11 @@ def _interval(estimate: Estimate, target: float) -> str:
     return f'<span class="nowrap">{words.interval(estimate)}</span>{over}'
 
 
-def _evidence(first: Estimate, then: Estimate) -> str:
+def evidence(first: Estimate, then: Estimate) -> str:
+    """What both times rest on, or each."""
     if first.evidence == then.evidence:
-        return esc(then.evidence.label)
-    return f"TTFT {esc(first.evidence.label)}, TPOT {esc(then.evidence.label)}"
+        return then.evidence.label
+    return f"TTFT {first.evidence.label}, TPOT {then.evidence.label}"
 
 
 def _failed_row(chip: ChipPlan, place: int) -> str:

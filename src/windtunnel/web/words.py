@@ -14,14 +14,18 @@ TIMES, DOT, DASH, THIN = "\N{MULTIPLICATION SIGN}", "\N{MIDDLE DOT}", "\N{EN DAS
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """``value`` with three significant digits and thousands apart: ``12,300``, ``0.084``."""
+    """``value`` with three significant digits, whole above a hundred: ``20,480``, ``0.084``."""
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
     if value == 0:
         return "0"
     places = digits - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, places)
-    return f"{rounded:,.0f}" if places <= 0 else f"{rounded:,.{min(places, 6)}f}"
+    return f"{value:,.0f}" if places <= 0 else f"{round(value, places):,.{min(places, 6)}f}"
+
+
+def percent(share: float, places: int = 0) -> str:
+    """``80 %``."""
+    return f"{100 * share:.{places}f}\N{NO-BREAK SPACE}%"
 
 
 def usd(value: float | None) -> str:

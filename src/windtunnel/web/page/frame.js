@@ -15,6 +15,7 @@ const label = (name) => (name.length > 30 ? `${name.slice(0, 28)}…` : name);
 
 const short = d3.format(".3~s");
 const figure = (value) => (value >= 1000 ? d3.format(",.0f")(value) : d3.format(value >= 100 ? ".0f" : ".3~g")(value));
+const percent = (share, places = 0) => `${d3.format(`.${places}f`)(100 * share)} %`;
 const unit = (value, name) => { const [, digits, prefix] = short(value).match(/^([-\d.]+)(.*)$/); return `${digits} ${prefix}${name}`; };
 
 const frames = [];

@@ -43,7 +43,7 @@ function rooflinePlot(width) {
     marks.push(Plot.text([at], { x: [at], y: [band * at], text: [`memory: ${unit(band, "B/s")}`], rotate: angle, dx: -7, dy: -9, ...roofText }));
   }
   const items = [...decode, ...prefill].filter((op) => op.share >= 0.03).sort((a, b) => b.share - a.share).slice(0, narrow ? 5 : 14).map((op) => ({
-    px: sx.apply(op.x), py: sy.apply(op.y), text: `${label(op.name)} ${d3.format(".0%")(op.share)}`, gap: area(op.share) + 4, frame: [base.marginLeft, base.marginTop],
+    px: sx.apply(op.x), py: sy.apply(op.y), text: `${label(op.name)} ${percent(op.share)}`, gap: area(op.share) + 4, frame: [base.marginLeft, base.marginTop],
   }));
   /* the roofs themselves, their names and the dots are in the way of labels */
   const spread = dots.map((op) => [sx.apply(op.x), sy.apply(op.y), area(op.share)]);
@@ -53,7 +53,7 @@ function rooflinePlot(width) {
   marks.push(...labelMarks(placeLabels(items, room, spread, 11.5, 500, roofs), 11.5, 500, { x: sx, y: sy }));
   marks.push(Plot.tip(dots, Plot.pointer({
     x: "x", y: "y", fill: PAPER, stroke: SOFT, maxRadius: 30,
-    title: (op) => `${op.name} (${op.phase})\n${d3.format(".1%")(op.share)} of the step, ${op.time}\nbound by ${op.bound}\n${unit(op.y, "FLOP/s")} at ${figure(op.x)} FLOP/byte\n${op.evidence}`,
+    title: (op) => `${op.name} (${op.phase})\n${percent(op.share, 1)} of the step, ${op.time}\nbound by ${op.bound}\n${unit(op.y, "FLOP/s")} at ${figure(op.x)} FLOP/byte\n${op.evidence}`,
   })));
   return Plot.plot({ ...base, marks });
 }
@@ -66,7 +66,7 @@ function startRoofline() {
   const tell = () => {
     if (!roofChip) { title.textContent = "Roofline: no deployment was chosen"; return; }
     title.textContent = roofChip.finding;
-    const lost = roofChip.off_roof.map((o) => `${d3.format(".0%")(o.share)} of ${o.phase}`).join(" and ");
+    const lost = roofChip.off_roof.map((o) => `${percent(o.share)} of ${o.phase}`).join(" and ");
     const unknown = roofChip.roofs.bytes_per_s && roofChip.roofs.peaks.length ? "" : " Not every peak of this chip is known, so its roof is not whole.";
     note.textContent = (lost ? `Not shown: collectives and other work without FLOPs, ${lost}.` : "") + unknown;
   };
