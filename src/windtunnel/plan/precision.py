@@ -33,7 +33,7 @@ def chosen_precision(spec: ModelSpec, on: Chip, asked: str | None) -> tuple[str,
     where a figure of the chip that is needed was never published.
     """
     if asked is not None:
-        _check(spec, on, asked)
+        _check(spec, on, asked, widened=True)
         return asked, ""
     try:
         _check(spec, on, "")
@@ -59,7 +59,8 @@ def _types(spec: ModelSpec, precision: str) -> list[str]:
     return list(dict.fromkeys((plan.experts, plan.dense, plan.attention, plan.head)))
 
 
-def _check(spec: ModelSpec, on: Chip, precision: str) -> None:
+def _check(spec: ModelSpec, on: Chip, precision: str, *, widened: bool = False) -> None:
+    """widened: FP8 weights may be widened on the way, which saves memory but, unlike INT8, no time in the matrix unit."""
     # compute first: a chip of which nothing is known is told apart by it
     for dtype in _types(spec, precision):
         compute = COMPUTE_DTYPE.get(dtype, dtype)
@@ -67,7 +68,12 @@ def _check(spec: ModelSpec, on: Chip, precision: str) -> None:
             on.peak(compute)
     costs = CostModel(on)
     for dtype in _types(spec, precision):
-        costs.machine(costs.running(dtype))
+        costs.machine(costs.running(dtype) if widened else _unwidened(costs, dtype))
+
+
+def _unwidened(costs: CostModel, dtype: str) -> str:
+    """What the chip runs a type as, FP8 as nothing but itself."""
+    return dtype if dtype == "fp8" else costs.running(dtype)
 
 
 def _stored(spec: ModelSpec, on: Chip) -> str:
@@ -75,7 +81,7 @@ def _stored(spec: ModelSpec, on: Chip) -> str:
     costs = CostModel(on)
     for dtype in _types(spec, ""):
         try:
-            costs.running(dtype)
+            costs.machine(_unwidened(costs, dtype))
         except UnsupportedError:
             return dtype
     return spec.precision
