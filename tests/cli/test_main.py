@@ -117,7 +117,8 @@ def test_an_interrupt_is_status_130_without_a_traceback(install: Installer, caps
 
 def test_a_signal_is_an_interrupt(tmp_path: Path) -> None:
     code = (
-        "import sys, types, time, click\n"
+        "import signal, sys, types, time, click\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background\n"
         "m = types.ModuleType('windtunnel.cli.chips'); sys.modules[m.__name__] = m\n"
         "m.chips = click.command()(lambda: (print('ready', flush=True), time.sleep(30)))\n"
         "sys.argv = ['windtunnel', 'chips']\n"

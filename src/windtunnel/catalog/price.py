@@ -213,7 +213,7 @@ def _bought(price: Price, book: PriceBook, terms: Terms, factor: float, share: f
                                    utilisation=terms.utilisation, pue=terms.pue, load=terms.load)  # fmt: skip
 
     power = f"{power_w:,.0f} W at {tariff.value:.3g} USD/kWh" if power_w else "power not known, so no electricity"
-    busy = "" if terms.utilisation == 1 else f", {terms.utilisation:.0%} busy"
+    busy = "" if terms.utilisation == 1 else f", {100 * terms.utilisation:.3g} % busy"
     note = f"{what}, over {terms.years:g} years{busy}; {power}"
     printed = usd.fact.printed or f"{usd.fact.value:,.0f} USD"
     fact = Fact(hourly(usd.fact.value), "USD/h", "derived", usd.fact.source, printed, note, usd.fact.date)

@@ -156,8 +156,8 @@ def _scale(seconds: float) -> tuple[float, str]:
 
 
 def requests(value: float) -> str:
-    """A mean number of requests: ``64``, ``14.8``."""
-    return number(round(value, 1))
+    """A mean number of requests: ``64``, ``9.5``."""
+    return number(value) if abs(value) >= 99.5 else f"{value:.1f}".removesuffix(".0")
 
 
 def percent(share: float, places: int = 0) -> str:

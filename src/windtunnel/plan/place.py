@@ -165,6 +165,6 @@ def price_text(price: Price | None) -> str:
         return "price not known"
     how = "rent" if price.basis == "rent" else "bought"
     if price.yours:
-        how = f"your {how}"
+        how = "your rent" if price.basis == "rent" else "your purchase"
     head = ", ".join(part for part in (how, price.date) if part)
     return f"{head}: {price.fact.note}" if price.fact.note else head
