@@ -90,7 +90,8 @@ class MemoryUse:
 class Prediction:
     """What a deployment does under a load.
 
-    ttft, tpot: means over the requests of a run (``predict``) or of the steady state (``plan``), in seconds; output_tokens_per_s: of the whole instance;
+    ttft, tpot: means over the requests of a run (``predict``) or of the steady state (``plan``), in seconds;
+    output_tokens_per_s: of the whole instance;
     bound: what bounds the decode step most (matrix unit, memory, host, link); energy_j_per_token: of output
     tokens, chips alone, None where no power figure is known; notes: what was assumed, one line each.
     """
