@@ -10,8 +10,10 @@ from windtunnel.fit.serving_rows import (
     DATA_PARALLEL,
     DEVICES,
     INSTANCES,
+    MISMATCH,
     PRODUCT,
     REPLICAS,
+    UNCUT,
     WEIGHTS_ALONE,
     ServingRow,
     serving_row,
@@ -101,7 +103,6 @@ def test_replicas_share_the_concurrency() -> None:
     assert row.deployment.chips == 2
     assert row.load.concurrency == 16.0
     assert row.notes == (REPLICAS,)
-    assert read(LLAMA, tp="4", n_chips="6").notes == ()
 
 
 def test_an_engine_that_nobody_knows_is_the_usual_one_without_its_version() -> None:
@@ -134,3 +135,17 @@ def test_degrees_of_a_package_of_two_may_count_its_dies() -> None:
     assert (degrees(spread), spread.notes) == ((1, 1, 16, 1, 16), (DEVICES,))
     for packages in ({"tp": "8", "n_chips": "8"}, {"tp": "16"}, {"tp": "16", "n_chips": "16"}):
         assert read(chip="ascend-910c", precision="w8a8", **packages).deployment.chip == "ascend-910c"
+
+
+def test_chips_that_no_degree_accounts_for_are_told() -> None:
+    for n_chips in ("4", "12"):
+        row = read(LLAMA, tp="8", n_chips=n_chips)
+        assert (degrees(row)[0], row.load.concurrency, row.notes) == (8, 64.0, (MISMATCH,))
+    assert read(LLAMA, tp="8", n_chips="8").notes == ()
+
+
+def test_chips_without_any_degree_are_one_instance() -> None:
+    row = read(n_chips="8")
+    assert (degrees(row), row.load.concurrency, row.notes) == ((8, 1, 1, 0, 0), 64.0, (UNCUT,))
+    assert read(n_chips="1").notes == ()
+    assert read(LLAMA, tp="1", n_chips="8").notes == (REPLICAS,)

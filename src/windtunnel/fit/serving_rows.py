@@ -11,7 +11,8 @@ c) ``tp`` that does not divide the heads of a mixture of experts, or is wider th
    total over several instances (prefill and decode apart). Read as one of equal instances of 8 chips (or fewer that
    divide the model), with its part of the concurrency; TPOT is that of an instance that only decodes.
 d) ``moe_tp`` and ``moe_ep`` of a dense model mean nothing; ``moe_ep`` 0 of a mixture: no expert parallelism.
-e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly.
+e) ``n_chips`` that is a multiple of tp * pp * dp: so many replicas, which share the concurrency evenly. Where it is neither
+   that nor their product, the degrees count; where there are no degrees at all, it is ``tp``.
 
 f) ``precision`` fp8 or fp4 on a chip whose matrix unit lacks it, where engines widen the weights on the way: weights alone.
 g) tp * pp * dp that is ``n_chips`` times the devices of a package (two dies of a 910C): degrees count devices, as engines do.
@@ -42,6 +43,8 @@ WIDEST_TP = 16
 DATA_PARALLEL = "dp empty: attention read as data parallel over the experts' chips"
 PRODUCT = "tp k with ep k exported as their product: read as k chips"
 INSTANCES = "chips of several instances: read as one instance of 8 chips with its part of the concurrency"
+MISMATCH = "n_chips is no multiple of tp x pp x dp: read by its degrees"
+UNCUT = "n_chips without any degree: read as tp"
 DEVICES = "more ranks than packages by the devices of one: degrees read as counting devices"
 WEIGHTS_ALONE = "a type that the chip cannot compute: read as stored weights that are widened on the way"
 REPLICAS = "more chips than tp x pp x dp: read as replicas that share the concurrency"
@@ -93,11 +96,16 @@ def serving_row(row: Mapping[str, str]) -> ServingRow:
         system=whole,
     )
     load = Load(number(row, "isl"), number(row, "osl"), number(row, "concurrency"))
-    asked, n_chips, devices = _on_devices(asked, chip(where), degree(row, "n_chips"))
+    n_chips = degree(row, "n_chips")
+    uncut = n_chips > 1 and not any(row.get(field) for field in ("tp", "pp", "dp", "moe_tp", "moe_ep"))
+    if uncut:
+        asked = replace(asked, tp=n_chips)
+    asked, n_chips, devices = _on_devices(asked, chip(where), n_chips)
     read = _read(asked, load, spec, n_chips, row.get("moe_ep", ""))
     said = (
         (OTHER_MODEL, other_model),
         (OTHER_ENGINE, other_engine),
+        (UNCUT, uncut),
         (DEVICES, devices),
         (WEIGHTS_ALONE, _weights_alone(spec, where, precision)),
     )
@@ -162,7 +170,9 @@ def _divides(spec: ModelSpec, chips: int) -> bool:
 
 def _replicated(read: Deployment, load: Load, n_chips: int, notes: tuple[str, ...]) -> ServingRow:
     """Rule e."""
-    if n_chips > read.chips and n_chips % read.chips == 0:
+    if n_chips % read.chips:
+        return ServingRow(read, load, read.chip, notes or (MISMATCH,))
+    if n_chips > read.chips:
         copies = n_chips // read.chips
         shared = replace(load, concurrency=max(load.concurrency / copies, 1.0))
         return ServingRow(read, shared, read.chip, (*notes, REPLICAS))
