@@ -51,7 +51,6 @@ _TEXTS = (
 )
 _NAMES = ("id", "name", "vendor", "aliases", "engines", "part_of", "notes")
 _HEAD = (*_NAMES, *_TEXTS, "datacenter", "dtypes", "dtypes_complete", "devices", "topology")
-_GROUPS = ("matrix_flops_per_s", "vector_flops_per_s")
 
 shelf = Shelf("chips", "chip")
 

@@ -75,7 +75,8 @@ def _from_memory(xp: Numbers, p: Params, machine: Machine, moved: Any, held: Any
 def gemm(xp: Numbers, p: Params, machine: Machine, m: Any, n: Any, k: Any, batch: Any, width: Any, warm: Any) -> Times:
     """``batch`` products m x k by k x n with weights of ``width`` bytes; warm: 1 where operands may lie in the cache.
 
-    Quantised inputs (width under 2) pay for reading 16-bit activations and writing them narrow.
+    Inputs that are quantised on the way pay for reading 16-bit activations and writing them narrow (of other types
+    the fitted parameters of that pass are next to nothing).
     """
     weights = batch * n * k * width
     moved = weights + batch * m * (k * xp.minimum(width, 2.0) + 2.0 * n)

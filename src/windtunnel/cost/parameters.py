@@ -36,6 +36,11 @@ def number_kind(dtype: str) -> str:
     return {"w8a8_dynamic": "int8", "fp6": "fp8", "w4a8": "fp4"}.get(dtype, dtype)
 
 
+def memory_group(of: Chip) -> str:
+    """Which chips' prior holds: those with stacked memory (HBM, Huawei's HiBL and HiZQ), or with any other."""
+    return "hbm" if of.memory_type.upper().startswith(("HBM", "HI")) else "gddr"
+
+
 @cache
 def _file(name: str) -> dict[str, Any]:
     path = _DATA / f"{name}.toml"
@@ -70,7 +75,7 @@ class ChipParameters:
                 # weights that are widened on the way meet the same matrix unit as wide ones
                 return self._built(table[f"{family}_wide"], Evidence.TRANSFERRED, str(table.get("source", "")), balance)
         prior = _file("prior")
-        group = prior["hbm" if self.chip.memory_type.upper().startswith(("HBM", "HI")) else "gddr"]
+        group = prior[memory_group(self.chip)]
         fallback = group.get(name) or prior["hbm"].get(name) or group[f"{family}_wide"]
         # what was learned from nobody's points of this kind is worth no more than the datasheet
         weak = Evidence.TRANSFERRED if self.chip.vendor == "Nvidia" else Evidence.DATASHEET

@@ -22,7 +22,7 @@ from windtunnel.catalog.chip import Chip
 from windtunnel.catalog.chip import chip as chip_named
 from windtunnel.catalog.store import name_key
 from windtunnel.cost.model import CostModel
-from windtunnel.cost.parameters import FamilyParameters
+from windtunnel.cost.parameters import FamilyParameters, memory_group
 from windtunnel.errors import InvalidInputError, UnknownNameError, UnsupportedError, WindtunnelError
 from windtunnel.fit.operator_rows import operator_row
 from windtunnel.fit.parameter_file import device_of, family_of, write_parameters
@@ -236,9 +236,8 @@ def _prior(where: Chip, table: str, today: FamilyParameters) -> Prior:
 
     text = (files("windtunnel.cost") / "data" / "prior.toml").read_text(encoding="utf-8")
     packaged = tomllib.loads(text)
-    stem = table.rpartition("_")[0]
-    groups = [packaged["hbm" if where.memory_type.upper().startswith("H") else "gddr"], packaged["hbm"]]
-    names = (table, f"{stem}_wide", f"{stem}_fp8")
+    groups = [packaged[memory_group(where)], packaged["hbm"]]
+    names = (table, *(f"{stem}_wide" for stem in ("gemm", "moe") if table.startswith(f"{stem}_")))
     kin: Mapping[str, float] = next((g[n]["between_chips"] for n in names for g in groups if n in g), {})
     least = LEAST_STRAY if where.vendor == "Nvidia" else STRANGER
     return Prior(today.values, {name: max(kin.get(name, 0.5), least) for name in today.values})
