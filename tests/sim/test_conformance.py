@@ -130,7 +130,7 @@ def test_what_is_trusted_less_says_a_wider_interval() -> None:
 
 def test_what_does_not_fit_says_what_it_needs() -> None:
     with pytest.raises(
-        DoesNotFitError, match=r"deepseek-r1 needs \d+\.\d GB a device on 1 x h100-sxm .* it has 8\d\.\d: use more"
+        DoesNotFitError, match=r"deepseek-r1 needs \d+\.\d GiB a device on 1 x h100-sxm .* it has 8\d\.\d: use more"
     ):
         predict(Deployment("deepseek-r1", "h100-sxm"), LOADS[0])
 

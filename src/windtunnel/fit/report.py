@@ -1,4 +1,4 @@
-"""How far predictions are from measurements, in the numbers that design.md names: errors, ranks, intervals."""
+"""How far predictions are from measurements, in the numbers that the documentation names: errors, ranks, intervals."""
 
 from __future__ import annotations
 

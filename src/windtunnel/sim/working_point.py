@@ -10,6 +10,7 @@ from windtunnel.errors import DoesNotFitError
 from windtunnel.sim.instance import Instance, StepTime
 from windtunnel.sim.loop import Service
 from windtunnel.sim.prediction import Load
+from windtunnel.units import GIBI
 from windtunnel.workload.llm import StepTokens
 
 CHUNK_TOKENS = 8192.0
@@ -54,9 +55,9 @@ def room(of: Instance, load: Load) -> Room:
             return Room(fraction, min(slots, limit), activations, fraction > default)
     need = of.weights + activations + whole
     raise DoesNotFitError(
-        f"{of.deployment.model} needs {need / 1e9:.1f} GB a device on {of.deployment.chips} x {of.chip.id} "
-        f"(weights {of.weights / 1e9:.1f}, one sequence {whole / 1e9:.2f}, activations {activations / 1e9:.2f}); "
-        f"it has {of.capacity / 1e9:.1f}: use more chips or fewer bits"
+        f"{of.deployment.model} needs {need / GIBI:.1f} GiB a device on {of.deployment.chips} x {of.chip.id} "
+        f"(weights {of.weights / GIBI:.1f}, one sequence {whole / GIBI:.2f}, activations {activations / GIBI:.2f}); "
+        f"it has {of.capacity / GIBI:.1f}: use more chips or fewer bits"
     )
 
 
