@@ -1,0 +1,1 @@
+"""Any PyTorch program: the virtual device that records its operators, and tells whoever listens."""
