@@ -7,6 +7,7 @@ operands read, results written.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +76,7 @@ class Attention:
     prefill: causal over the new tokens (kv_len includes them). decode: q_len is 1, or 1 + drafted tokens.
     qk_dim and v_dim are per head; window > 0 limits what a token sees; topk > 0 likewise, chosen (sparse).
     mla: all heads share one cached vector of qk_dim, of which the value is a part (absorbed latent attention).
+    causal False: every query sees every key (encoders, cross attention).
     compress > 0: a token sees the last ``window`` tokens (0: none) and entries that stand for ``compress``
     tokens each, topk of them at most where topk > 0.
     """
@@ -94,6 +96,7 @@ class Attention:
     topk: float = 0.0
     count: float = 1.0
     compress: float = 0.0
+    causal: bool = True
 
     @property
     def family(self) -> str:
@@ -103,6 +106,8 @@ class Attention:
     @property
     def seen(self) -> float:
         """Keys that one query sees on average."""
+        if not self.causal:
+            return self.kv_len
         if not self.compress:
             return self._seen(min(self.window or self.kv_len, self.topk or self.kv_len))
         entries = self._seen(self.topk * self.compress if self.topk else self.kv_len) / self.compress
@@ -200,6 +205,115 @@ class Elementwise:
 
 
 @dataclass(frozen=True, slots=True)
+class AttentionBackward:
+    """The gradients of a prefill ``forward`` by queries, keys and values: five products where it has two."""
+
+    name: str
+    forward: Attention
+    count: float = 1.0
+    family = "attention_backward"
+
+    @property
+    def flops(self) -> float:
+        return 2.5 * self.forward.flops
+
+    @property
+    def bytes(self) -> float:
+        """Queries, keys, values, the output and its gradient read; three gradients written."""
+        return (
+            2.0 * self.forward.bytes + 2.0 * self.forward.batch * self.forward.q_len * self.forward.q_heads * self.forward.v_dim
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """A convolution, or one of its two gradients: every direction multiplies and adds as often.
+
+    image, result: spatial sizes of the forward's input and output (1 to 3 of them). kernel: likewise. in_channels and
+    out_channels: the forward's, all groups together (groups = in_channels: depthwise). transposed convolutions name the
+    convolution of which they are the gradient. channels_last: memory holds the channels innermost.
+    """
+
+    name: str
+    batch: float
+    in_channels: float
+    out_channels: float
+    image: tuple[float, ...]
+    result: tuple[float, ...]
+    kernel: tuple[float, ...]
+    groups: float
+    dtype: str
+    channels_last: bool = False
+    direction: Literal["forward", "input_gradient", "weight_gradient"] = "forward"
+    count: float = 1.0
+    family = "convolution"
+
+    @property
+    def depthwise(self) -> bool:
+        return self.groups > 1 and self.groups >= self.in_channels
+
+    @property
+    def flops(self) -> float:
+        taps = math.prod(self.kernel) * self.in_channels / self.groups
+        return 2.0 * self.batch * math.prod(self.result) * self.out_channels * taps
+
+    @property
+    def bytes(self) -> float:
+        """All three of input, weights and output cross the memory once, whatever the direction."""
+        weights = math.prod(self.kernel) * self.in_channels / self.groups * self.out_channels
+        images = self.batch * (math.prod(self.image) * self.in_channels + math.prod(self.result) * self.out_channels)
+        return (weights + images) * activation_bytes(self.dtype)
+
+
+PassKind = Literal[
+    "pointwise",
+    "copy",
+    "transpose",
+    "reduction",
+    "norm",
+    "softmax",
+    "pool",
+    "gather",
+    "scatter",
+    "resample",
+    "sort",
+    "random",
+    "optimizer",
+    "scan",
+    "spectral",
+    "other",
+]
+"""How a pass over memory walks: element by element, in order; moved; moved across strides; folded along dimensions; folded and
+applied (layer, group, batch norm); windows; by index, read or written; interpolated; ordered; drawn; an optimiser's update of
+many tensors at once; along a dimension, each from the one before; a Fourier transform; something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """An operator that a program bounds by memory: what it reads, what it writes, and how it walks.
+
+    numel: elements of its largest operand. row: elements folded together (the normalised or reduced length, 1 where there
+    is none). dtype: of its largest operand. contiguous: every operand lies in the order in which it is walked.
+    """
+
+    name: str
+    kind: PassKind
+    read_bytes: float
+    written_bytes: float
+    numel: float
+    dtype: str
+    row: float = 1.0
+    contiguous: bool = True
+    flops: float = 0.0
+    count: float = 1.0
+    family = "pass"
+
+    @property
+    def bytes(self) -> float:
+        return self.read_bytes + self.written_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class LinearAttention:
     """Gated delta rule or Mamba-style state update: ``tokens`` new tokens over ``batch`` sequences.
 
@@ -254,4 +368,4 @@ class Collective:
     family = "collective"
 
 
-Op = Gemm | Attention | MoE | Elementwise | LinearAttention | Collective
+Op = Gemm | Attention | MoE | Elementwise | LinearAttention | Collective | AttentionBackward | Convolution | Pass
