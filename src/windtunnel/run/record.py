@@ -130,13 +130,43 @@ class StepTime:
         return self.end_s - self.start_s
 
 
+@dataclass(frozen=True, slots=True)
+class ComparedOperator:
+    """One operator on a real device beside its prediction: calls and seconds a step; None where nothing predicts it."""
+
+    op: str
+    calls: float
+    measured_s: float
+    predicted_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a real device took, in a report whose other times are then those of the prediction.
+
+    device: as it calls itself; chip: the catalogue's id of it, empty where it has none and nothing is predicted.
+    step_s: median over ``steps`` steps; busy_s: the device's part of it; peak: bytes allocated at most, None where the
+    device does not tell. operators: longest first.
+    """
+
+    device: str
+    chip: str
+    steps: int
+    step_s: float
+    busy_s: float | None = None
+    peak: int | None = None
+    operators: tuple[ComparedOperator, ...] = ()
+    software: str = ""
+    notes: tuple[str, ...] = ()
+
+
 @dataclass
 class RunReport:
     """A program on one virtual chip (of ``ranks`` alike).
 
     step_kind: what a step is ("optimizer step", "forward", "program"). The break-downs are per step, over the steps
     after the first where there are more. step_s: median seconds a step; interval_s: its 80 % interval. peak_flops_per_s:
-    the matrix unit's in ``dtype``; mfu: share of it. overhead_s: mean seconds of recording an operator, this tool's own.
+    the matrix unit's in ``dtype``; mfu: share of it. measured: what a real device took, where the program ran on one.
     """
 
     program: str
@@ -168,3 +198,4 @@ class RunReport:
     dropped_launches: int = 0
     settings: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    measured: Measured | None = None
