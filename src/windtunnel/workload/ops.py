@@ -293,7 +293,8 @@ class Pass:
     """An operator that a program bounds by memory: what it reads, what it writes, and how it walks.
 
     numel: elements of its largest operand. row: elements folded together (the normalised or reduced length, 1 where there
-    is none). dtype: of its largest operand. contiguous: every operand lies in the order in which it is walked.
+    is none). dtype: of its largest operand. contiguous: every operand lies in the order in which it is walked. tensors: how
+    many it walks in one call where that is a list (multi-tensor kernels take so many at a launch), else 1.
     """
 
     name: str
@@ -306,6 +307,7 @@ class Pass:
     contiguous: bool = True
     flops: float = 0.0
     count: float = 1.0
+    tensors: float = 1.0
     family = "pass"
 
     @property
