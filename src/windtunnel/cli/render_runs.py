@@ -40,7 +40,7 @@ def runs_sheet(
     if not detail:
         for report in reports:
             if report.failure is not None:
-                add_failure(sheet, report, f"{report.chip}: what stopped it")
+                add_failure(sheet, report, f"{words.label(report)}: what stopped it")
     _support(sheet, reports, top)
     if 1 < len(timed) <= SIDE_BY_SIDE:
         _operators(sheet, timed, top)
@@ -73,11 +73,11 @@ def _compare(sheet: Sheet, reports: Sequence[RunReport], step: str) -> None:
 def _row(report: RunReport, first: RunReport) -> list[str]:
     runs = {"failed": "no", "stopped": "stopped", "finished": "yes"}[report.status]
     if not words.has_steps(report):
-        return [report.chip, runs, *[UNKNOWN] * 6]
+        return [words.label(report), runs, *[UNKNOWN] * 6]
     times = words.times_as_fast(first, report)
     low, high = report.interval_s
     return [
-        report.chip,
+        words.label(report),
         runs,
         time_text(report.step_s),
         f"{time_text(low)}-{time_text(high)}" if _unit(low) != _unit(high) else f"{time_text(low).split()[0]}-{time_text(high)}",
@@ -95,7 +95,7 @@ def _unit(seconds: float) -> str:
 def _memory(report: RunReport) -> list[str]:
     memory, busy = report.memory, words.busy_share(report)
     return [
-        report.chip,
+        words.label(report),
         memory_text(memory.peak),
         memory_text(memory.capacity),
         percent(memory.peak / memory.capacity) if memory.capacity else UNKNOWN,
@@ -112,7 +112,7 @@ def _verdicts(sheet: Sheet, reports: Sequence[RunReport]) -> None:
     sheet.line()
     sheet.line("Does it run there?", style="bold")
     for report in reports:
-        sheet.bullet(f"{report.chip}: {words.verdict(report)}")
+        sheet.bullet(f"{words.label(report)}: {words.verdict(report)}")
 
 
 def _support(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
@@ -130,13 +130,12 @@ def _support(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
     else:
         sheet.table(
             "Operators without a kernel everywhere",
-            ["operator", "called at", *(report.chip for report in reports)],
+            ["operator", "called at", *(words.label(report) for report in reports)],
             (
                 [
                     words.operator(op),
                     words.place(found[op].site) or UNKNOWN,
-                    *(told.get(statuses.get(op, ""), "kernel" if report.support_source else UNKNOWN)
-                      for report, statuses in zip(reports, by_chip, strict=True)),
+                    *(told.get(statuses.get(op, ""), _kernel(op, r)) for r, statuses in zip(reports, by_chip, strict=True)),
                 ]
                 for op in ops[:top]
             ),
@@ -146,8 +145,14 @@ def _support(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
         sheet.line(f"and {len(ops[top:]):,} more", style="dim")
 
 
+def _kernel(op: str, report: RunReport) -> str:
+    """Of an operator that the report does not list: it has a kernel, unless the program may never have reached it."""
+    reached = report.status == "finished" or any(share.name == op for share in report.by_operator)
+    return "kernel" if reached and report.support_source else UNKNOWN
+
+
 def _who(op: str, reports: Sequence[RunReport], by_chip: Sequence[Mapping[str, str]]) -> str:
-    return ", ".join(f"{r.chip} {statuses[op]}" for r, statuses in zip(reports, by_chip, strict=True) if op in statuses)
+    return ", ".join(f"{words.label(r)} {statuses[op]}" for r, statuses in zip(reports, by_chip, strict=True) if op in statuses)
 
 
 def _operators(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
@@ -165,6 +170,6 @@ def _operators(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
         for name in ordered[:top]:
             yield [words.operator(name), *(time_text(found[name]) if name in found else UNKNOWN for found in times)]
 
-    sheet.table("Operators whose time differs most", ["operator", *(report.chip for report in reports)], rows())
+    sheet.table("Operators whose time differs most", ["operator", *(words.label(report) for report in reports)], rows())
     if ordered[top:]:
         sheet.line(f"and {len(ordered[top:]):,} more", style="dim")

@@ -23,6 +23,11 @@ def with_status(report: RunReport, *statuses: str) -> tuple[Support, ...]:
     return tuple(sorted(found, key=lambda entry: (statuses.index(entry.status), -entry.seconds, entry.op)))
 
 
+def label(report: RunReport) -> str:
+    """``h20``, or ``h20:8`` of eight alike: as one asks for it."""
+    return f"{report.chip}:{report.ranks}" if report.ranks > 1 else report.chip
+
+
 def verdict(report: RunReport) -> str:
     """Whether the program runs there: ``yes``, ``yes, with 2 operators on the CPU``, ``no: ... at train.py:35``."""
     if report.status == "failed":
