@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -14,20 +13,27 @@ from windtunnel.cost.evidence import Evidence
 from windtunnel.cost.formulas import PLAIN, Machine
 from windtunnel.cost.links import Links
 from windtunnel.cost.parameters import ChipParameters, FamilyParameters
+from windtunnel.cost.price import NOTHING, OpCost, priced, roofline
+from windtunnel.cost.program_ops import program_cost
 from windtunnel.cost.routing import hottest_rank, touched_experts
 from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.workload.ops import (
     COMPUTE_DTYPE,
     Attention,
+    AttentionBackward,
     Collective,
+    Convolution,
     Elementwise,
     Gemm,
     LinearAttention,
     MoE,
     Op,
+    Pass,
     activation_bytes,
     weight_bytes,
 )
+
+__all__ = ["CostModel", "OpCost", "expert_load"]
 
 EVEN_TOUCH, EVEN_LOAD = 0.2, 0.5
 """Share of even routing in the mix of even and power-law routing (see cost.routing): for which experts are touched, and
@@ -71,16 +77,6 @@ def expert_load(op: MoE) -> tuple[float, float]:
     return hottest, min(touched * hottest, op.local_experts)
 
 
-@dataclass(frozen=True, slots=True)
-class OpCost:
-    """Seconds of one launch, without ``count``. bound: matrix unit, memory, link or start."""
-
-    time_s: float
-    bound: str
-    evidence: Evidence
-    spread: float
-
-
 class CostModel:
     """Prices operators on one chip. Build it once: parameters are looked up on first use and kept.
 
@@ -93,8 +89,8 @@ class CostModel:
         self.parameters = ChipParameters.of(chip, own)
         self._families: dict[tuple[str, str], FamilyParameters] = {}
         self._machines: dict[str, Machine] = {}
-        self._memory = chip.value("memory_bytes_per_s")
-        self._cache = chip.value("l2_bytes") if chip.has("l2_bytes") else 0.0
+        self.memory_bytes_per_s = chip.value("memory_bytes_per_s")
+        self.cache_bytes = chip.value("l2_bytes") if chip.has("l2_bytes") else 0.0
 
     @cached_property
     def wide(self) -> str:
@@ -127,7 +123,9 @@ class CostModel:
         found = self._machines.get(dtype)
         if found is None:
             peak = self.chip.peak(self._unit(dtype)).value
-            found = self._machines[dtype] = Machine(peak, self.chip.peak(self.wide).value, self._memory, self._cache)
+            found = self._machines[dtype] = Machine(
+                peak, self.chip.peak(self.wide).value, self.memory_bytes_per_s, self.cache_bytes
+            )
         return found
 
     def family(self, name: str, dtype: str = "") -> FamilyParameters:
@@ -149,27 +147,29 @@ class CostModel:
         if isinstance(op, MoE):
             return self._moe(op)
         if isinstance(op, Attention):
-            return self._attention(op, warm)
+            return self._attention(op, warm) if op.causal or op.phase == "decode" else program_cost(self, op)
+        if isinstance(op, Pass | Convolution | AttentionBackward):
+            return program_cost(self, op)
         return self._linear(op)
 
     def _elementwise(self, op: Elementwise) -> OpCost:
         if op.bytes <= 0 or op.name.endswith(_QUANTISING):
-            return _NOTHING
+            return NOTHING
         p, machine = self.family("elementwise"), self.machine(self.wide)
-        return _priced(f.elementwise(PLAIN, p.values, machine, op.bytes), p, _floor(machine, 0.0, op.bytes))
+        return priced(f.elementwise(PLAIN, p.values, machine, op.bytes), p, roofline(machine, 0.0, op.bytes))
 
     def _gemm(self, op: Gemm, warm: bool) -> OpCost:
         flops = op.flops
         if flops <= 0:
-            return _NOTHING
+            return NOTHING
         dtype = self.running(op.dtype)
         p, machine = self.family("gemm", dtype), self.machine(dtype)
         times = f.gemm(PLAIN, p.values, machine, op.m, op.n, op.k, op.batch, weight_bytes(dtype), 1.0 if warm else 0.0)
-        return _priced(times, p, _floor(machine, flops, 0.0 if warm else op.bytes))
+        return priced(times, p, roofline(machine, flops, 0.0 if warm else op.bytes))
 
     def _moe(self, op: MoE) -> OpCost:
         if op.flops <= 0:
-            return _NOTHING
+            return NOTHING
         dtype = self.running(op.dtype)
         p, machine = self.family("moe", dtype), self.machine(dtype)
         hottest, active = expert_load(op)
@@ -179,11 +179,11 @@ class CostModel:
         )  # fmt: skip
         weights = active * op.matrices * op.hidden * op.intermediate / op.tp * weight_bytes(dtype)
         rows = op.rank_tokens * op.hidden * (activation_bytes(dtype) + 2.0)
-        return _priced(times, p, _floor(machine, op.flops, weights + rows))
+        return priced(times, p, roofline(machine, op.flops, weights + rows))
 
     def _attention(self, op: Attention, warm: bool) -> OpCost:
         if op.flops <= 0:
-            return _NOTHING
+            return NOTHING
         p = self.family(op.family)
         machine = self.machine(self.wide)
         if op.phase == "prefill":
@@ -193,20 +193,20 @@ class CostModel:
             cache = op.bytes - 2.0 * op.batch * op.q_len * op.q_heads * (op.qk_dim + op.v_dim)
             rows = op.batch * (1.0 if op.mla else op.kv_heads)
             times = f.attention_decode(
-                PLAIN, p.values, machine, op.flops, op.bytes, max(cache, 1.0) if self._cache else 1e18, op.keys_read, rows
+                PLAIN, p.values, machine, op.flops, op.bytes, max(cache, 1.0) if self.cache_bytes else 1e18, op.keys_read, rows
             )
-        return _priced(times, p, _floor(machine, op.flops, 0.0 if warm else op.bytes))
+        return priced(times, p, roofline(machine, op.flops, 0.0 if warm else op.bytes))
 
     def _linear(self, op: LinearAttention) -> OpCost:
         if op.flops <= 0:
-            return _NOTHING
+            return NOTHING
         p, machine = self.family(op.family), self.machine(self.wide)
         times = f.linear_attention(PLAIN, p.values, machine, op.flops, op.bytes, op.tokens / max(op.batch, 1.0))
-        return _priced(times, p, _floor(machine, op.flops, op.bytes))
+        return priced(times, p, roofline(machine, op.flops, op.bytes))
 
     def _collective(self, op: Collective) -> OpCost:
         if op.bytes <= 0 or op.ranks <= 1:
-            return _NOTHING
+            return NOTHING
         if self.links.across(op.ranks):
             return self._across(op)
         speed = self.links.pair_bytes_per_s if op.kind == "p2p" else self.links.among(op.ranks)
@@ -228,28 +228,10 @@ class CostModel:
             )
         nodes = float(math.ceil(op.ranks / self.links.domain))
         local = op.ranks / nodes
-        inside = _NOTHING if op.kind == "p2p" else self._collective(Collective(op.name, op.kind, op.bytes, local))
+        inside = NOTHING if op.kind == "p2p" else self._collective(Collective(op.name, op.kind, op.bytes, local))
         share = {"all_to_all": NODE_COPIES if local > 1.0 else 1.0, "p2p": 1.0}.get(op.kind, 1.0 / local)
         wire = _FACTORS[op.kind](nodes) * op.bytes * share
         outside = wire / (self.links.scaleout_bytes_per_s * NETWORK_EFFICIENCY) + NETWORK_START_S
         # what goes to ranks of the own domain and what goes over the card move at the same time
         total = max(inside.time_s, outside) if op.kind == "all_to_all" else inside.time_s + outside
         return OpCost(total, "link", Evidence.DATASHEET, 0.5)
-
-
-_NOTHING = OpCost(0.0, "start", Evidence.MEASURED, 0.0)
-
-
-def _floor(machine: Machine, flops: float, moved: float) -> float:
-    """The roofline, in seconds: what no estimate goes below."""
-    floor: float = max(moved / machine.bytes_per_s, flops / machine.flops_per_s)
-    return floor
-
-
-def _priced(times: f.Times, p: FamilyParameters, floor: float) -> OpCost:
-    """The estimate, never below the roofline, with what takes most of it."""
-    total, compute, memory = times
-    total = max(total, floor)
-    largest = max(compute, memory)
-    bound = "start" if largest < 0.5 * total else ("matrix unit" if compute >= memory else "memory")
-    return OpCost(total, bound, p.evidence, p.spread)

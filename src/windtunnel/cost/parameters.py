@@ -79,7 +79,7 @@ class ChipParameters:
         fallback = group.get(name) or prior["hbm"].get(name) or group[f"{family}_wide"]
         # what was learned from nobody's points of this kind is worth no more than the datasheet
         weak = Evidence.TRANSFERRED if self.chip.vendor == "Nvidia" else Evidence.DATASHEET
-        return self._built(fallback, weak, str(prior.get("source", "")), PRIOR_BALANCE)
+        return self._built(fallback, weak, str(prior.get("source", "")), float(fallback.get("balance", PRIOR_BALANCE)))
 
     def _built(self, table: Mapping[str, Any], evidence: Evidence, source: str, balance: float = 0.0) -> FamilyParameters:
         """balance: FLOP a byte of the chips that the parameters come from, 0 where they are this chip's own."""
@@ -92,7 +92,8 @@ class ChipParameters:
 
 
 PRIOR_BALANCE = 290.0
-"""16-bit FLOP a byte of memory of the chips behind the prior (H100 295, B200 292, H200 206, L40S 419)."""
+"""16-bit FLOP a byte of memory of the chips behind the prior (H100 295, B200 292, H200 206, L40S 419), where a table of it
+states no ``balance`` of its own."""
 
 
 def _balance(of: Chip) -> float:
