@@ -17,6 +17,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from windtunnel.catalog.plugin_wheel import read_wheel
+from windtunnel.catalog.store import Table, parse_toml
+from windtunnel.catalog.support import parse_support
+
 OUT = Path(__file__).parent.parent / "src" / "windtunnel" / "catalog" / "data" / "support"
 TORCH = "2.13.0"
 CAVEAT = "a registration is not a promise: some kernels fall back inside, and number types differ by chip"
@@ -102,10 +106,23 @@ def from_yaml(folder: str) -> None:
     write("cuda", TORCH, source, dict(sorted(lists.items(), reverse=True)), complete=True, upstream=True)
 
 
+def from_wheel(path: str) -> None:
+    """A plugin version by the list in its wheel; 2.13.0, which the dispatcher tells, is given the plugin's own operators only."""
+    table = read_wheel(path)
+    record = OUT / f"torch-npu-{table.version.replace('.', '-')}.toml"
+    told = parse_support(Table(record.name, parse_toml(record.read_text(), record.name))) if record.exists() else table
+    lists: dict[str, list[str]] = defaultdict(list)
+    for name, word in told.words.items():
+        lists[word].append(name)
+    source = told.source if told is table else f"{told.source.split('; ')[0]}; its own operators: {table.source.split(', ')[1]}"
+    write(table.plugin, table.version, source, lists, complete=told.complete, namespace=table.namespace,
+          custom=sorted(table.custom), notes=told.notes)  # fmt: skip
+
+
 def main() -> None:
     what, *paths = sys.argv[1:]
     for path in paths:
-        {"table": from_table, "cuda": from_yaml}[what](path)
+        {"table": from_table, "wheel": from_wheel, "cuda": from_yaml}[what](path)
 
 
 if __name__ == "__main__":

@@ -265,8 +265,8 @@ _ALSO = {"torch-xpu-ops": "xpu", "npu": "torch_npu", "musa": "torch_musa", "mlu"
 
 
 def support_table(plugin: str, version: str | None = None) -> SupportTable:
-    """The table of a plugin (``torch_npu`` or ``npu``, ``torch_musa``, ``torch_mlu``, ``xpu``, ``cuda``), of its newest version
-    where none is named.
+    """The table of a plugin (``torch_npu`` or ``npu``, ``torch_musa``, ``torch_mlu``, ``xpu``, ``cuda``); where no version is
+    named, of the newest that a dispatcher was asked about, else of the newest that has a list.
 
     Raises UnknownNameError with the nearest names.
     """
@@ -276,7 +276,8 @@ def support_table(plugin: str, version: str | None = None) -> SupportTable:
     if name not in known:
         raise UnknownNameError("plugin", plugin, [*known])
     if version is None:
-        return _load(_versions()[name][known[name][0]])
+        tables = [_load(_versions()[name][v]) for v in known[name]]
+        return next((table for table in tables if table.complete), tables[0])
     wanted = version.strip().lower().removeprefix("v")
     if wanted not in known[name]:
         raise UnknownNameError(f"version of {name}", version, known[name])
