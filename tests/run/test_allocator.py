@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from windtunnel.run.allocator import FIRST_ADDRESS, Allocator, Block
-from windtunnel.run.allocator_settings import GIB, KIB, MIB, AllocatorSettings
-from windtunnel.run.out_of_memory import OutOfMemory
+from windtunnel.run.allocator import Allocator, AllocatorSettings, Block, OutOfMemory
+from windtunnel.run.allocator.device import FIRST_ADDRESS
+from windtunnel.run.allocator.settings import GIB, KIB, MIB
 
 
 def at(block: Block) -> int:

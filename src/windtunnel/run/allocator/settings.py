@@ -9,6 +9,9 @@ from windtunnel.errors import InvalidInputError, UnknownNameError, UnsupportedEr
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
+BLOCK = 512
+"""Sizes are multiples of this."""
+
 ROUNDING_INTERVALS = 16
 """Powers of two that may each have their own rounding: sizes from 1 MiB, from 2 MiB, ... from 32 GiB."""
 
@@ -70,6 +73,20 @@ class AllocatorSettings:
     memory_fraction: float | None = None
     padding: int = 0
     ignored: tuple[str, ...] = ()
+
+    def round_size(self, padded: int) -> int:
+        """Bytes that a request takes up, its padding included: a multiple of 512, or of a part of a power of two."""
+        if padded >= BLOCK:
+            index = min(max(padded.bit_length() - 21, 0), ROUNDING_INTERVALS - 1)
+            divisions = self.roundup_divisions[index]
+            if divisions > 1 and padded > BLOCK * divisions:
+                step = (1 << (padded.bit_length() - 1)) // divisions
+                return -(-padded // step) * step
+        return -(-padded // BLOCK) * BLOCK
+
+    def is_oversize(self, size: int) -> bool:
+        """Whether a block of ``size`` is one that is never split."""
+        return self.max_split_size is not None and size >= self.max_split_size
 
     @staticmethod
     def of(device: str) -> AllocatorSettings:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from windtunnel.run.allocator_settings import GIB, KIB, MIB
+from windtunnel.run.allocator.settings import GIB, KIB, MIB
 
 
 def show_bytes(count: int) -> str:
