@@ -1,0 +1,121 @@
+"""The function mode of the virtual device: what must be caught before PyTorch's core sees it.
+
+Device names that this build of PyTorch cannot parse ("cuda" without CUDA), attention (which the core would take apart for a
+device that it does not know), recurrent layers, pinned memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from windtunnel.workload.program.tensors import is_host, native_device, native_device_of, native_type, value_of
+
+_aten = torch.ops.aten
+Region = Callable[[str], AbstractContextManager[None]]
+
+
+class Functions(TorchFunctionMode):
+    """Passes a program's PyTorch functions on, with what the virtual device needs changed.
+
+    visible: the device's name in the program. region: enters a stretch whose operators are one kernel, or compiled.
+    """
+
+    def __init__(self, visible: str, region: Region, *, values: bool) -> None:
+        super().__init__()
+        self.visible = visible
+        self.native = native_device()
+        self.values = values
+        self.mapped = visible != self.native.type
+        self._region = region
+        self._special: dict[Any, Callable[..., Any]] = {
+            torch.nn.functional.scaled_dot_product_attention: self._attention,
+            torch.Tensor.pin_memory: lambda tensor, *a, **k: tensor,
+            torch.Tensor.numpy: self._numpy,
+            torch.Tensor.cuda: self._cuda,
+            torch.lstm: self._recurrent(torch.lstm),
+            torch.gru: self._recurrent(torch.gru),
+            torch.rnn_tanh: self._recurrent(torch.rnn_tanh),
+            torch.rnn_relu: self._recurrent(torch.rnn_relu),
+        }
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        special = self._special.get(func)
+        if special is not None:
+            return special(*args, **kwargs)
+        if self.mapped:
+            if "device" in kwargs:
+                kwargs = {**kwargs, "device": self.place(kwargs["device"])}
+            if func in _PLACED:
+                args = tuple(self.place(a) if isinstance(a, (str, torch.device)) else a for a in args)
+        return func(*args, **kwargs)
+
+    def place(self, device: Any) -> Any:
+        """A device as PyTorch's core must be told it; everything else unchanged."""
+        if isinstance(device, torch.device):
+            return self.native if device.type == self.visible else device
+        if isinstance(device, str) and device.split(":")[0] == self.visible:
+            return self.native
+        return self.native if isinstance(device, int) and not isinstance(device, bool) else device
+
+    def _cuda(self, tensor: torch.Tensor, device: Any = None, non_blocking: bool = False, **options: Any) -> torch.Tensor:
+        if self.visible != "cuda":
+            torch.cuda._lazy_init()  # type: ignore[no-untyped-call]  # says that there is no CUDA here, as it would there
+        return tensor.to(self.native, non_blocking=non_blocking)
+
+    def _numpy(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        if native_type(tensor) == "meta" and is_host(tensor):
+            return torch.zeros(tensor.shape, dtype=tensor.dtype).numpy()
+        if native_type(tensor) == self.native.type:
+            raise TypeError(
+                f"can't convert {self.visible}:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+            )
+        return tensor.numpy(*args, **kwargs)
+
+    def _attention(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,
+        is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+    ) -> torch.Tensor:  # fmt: skip
+        """One fused kernel, as accelerators run it; with values, what the CPU would run, so that the numbers are the CPU's."""
+        plain = dict(attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa)
+        if native_type(query) != self.native.type or type(query) not in (torch.Tensor, torch.nn.Parameter) or query.dim() != 4:
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **plain)  # type: ignore[arg-type]
+        if not self.values:
+            fused = _aten._scaled_dot_product_fused_attention_overrideable(
+                query, key, value, attn_mask, dropout_p, is_causal, False, scale=scale
+            )
+            return fused[0]  # type: ignore[no-any-return]
+        with torch._C.DisableTorchFunction():
+            behind = [value_of(t) for t in (query, key, value)]
+            fused_on_cpu = all(t is not None for t in behind) and torch._fused_sdp_choice(*behind, **plain) == 1  # type: ignore[arg-type]
+        if not fused_on_cpu:
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **plain)  # type: ignore[arg-type]
+        if attn_mask is not None and attn_mask.dtype is torch.bool:
+            attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(attn_mask.logical_not(), float("-inf"))
+        out = _aten._scaled_dot_product_flash_attention_for_cpu(
+            query, key, value, dropout_p, is_causal, attn_mask=attn_mask, scale=scale
+        )
+        return out[0]  # type: ignore[no-any-return]
+
+    def _recurrent(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """A recurrent layer: its many small operators are one library kernel."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if isinstance(args[0], torch.Tensor) and native_device_of(args[0]).type == self.native.type:
+                with self._region("recurrent"):
+                    return func(*args, **kwargs)
+            return func(*args, **kwargs)
+
+        return run
+
+
+_PLACED = {
+    torch.Tensor.to, torch.Tensor.type, torch.empty, torch.zeros, torch.ones, torch.Tensor.new_empty, torch.Tensor.new_zeros,
+    torch.Tensor.new_ones, torch.Tensor.new_full, torch.Tensor.new_tensor,
+}  # fmt: skip
+"""Functions that may take a device among their positional arguments."""

@@ -1,0 +1,329 @@
+"""The dispatch mode that runs a program's operators on the virtual device: shapes for all, values where they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from windtunnel.errors import UnsupportedError
+from windtunnel.workload.program.listener import Listener
+from windtunnel.workload.program.observe import call_of
+from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer
+from windtunnel.workload.program.tensors import (
+    META,
+    held,
+    is_host,
+    mark_host,
+    native_device,
+    native_device_of,
+    new_tensor,
+    set_geometry,
+    value_of,
+    view_of,
+)
+
+HOST_KEPT_ELEMENTS = 1 << 20
+"""Floating-point tensors of the CPU from this size on are kept as shapes, so that a model larger than this machine can be made."""
+
+CPU = torch.device("cpu")
+_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})
+Handler = Callable[["Recorder", Any, tuple[Any, ...], dict[str, Any], list[torch.Tensor]], Any]
+Special = dict[Any, Handler]
+
+
+class Recorder(TorchDispatchMode):
+    """Runs operators on virtual tensors and tells ``listener``. values: compute everything on the CPU behind the device.
+
+    special: operators that need more than a shape rule (see ``dynamic`` and ``transfers``).
+    """
+
+    def __init__(self, listener: Listener, special: Special, shapes: dict[Any, Callable[..., Any]], *, values: bool) -> None:
+        super().__init__()
+        self.listener = listener
+        self.values = values
+        self.device = native_device()
+        self._special = special
+        self._shapes = shapes
+        self._plans: dict[Any, Plan] = {}
+        self._composite: dict[Any, bool] = {}
+        self.generator = torch.Generator(device="cpu")
+        self.generator.manual_seed(0)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if types and not _PLAIN.issuperset(types):
+            return NotImplemented  # a tensor subclass (DTensor ...) unpacks itself first; its parts come here
+        kwargs = kwargs or {}
+        tensors: list[torch.Tensor] = []
+        key: list[Any] = [func]
+        on = 0
+        for value in args:
+            on |= self._scan(value, tensors, key)
+        for name, value in kwargs.items():
+            key.append(name)
+            on |= self._scan(value, tensors, key)
+        if on & 1:
+            return self._on_device(func, args, kwargs, tensors, tuple(key))
+        if on & 2 or (not self.values and self._large_on_host(func, args, kwargs)):
+            return self._on_host(func, args, kwargs, tensors)
+        return func(*args, **kwargs)
+
+    def _scan(self, value: Any, tensors: list[torch.Tensor], key: list[Any]) -> int:
+        """Collect tensors and what identifies the call; 1: something lies on the device, 2: on the host without values."""
+        if isinstance(value, torch.Tensor):
+            tensors.append(value)
+            place = native_device_of(value).type
+            if place == "cpu":
+                key.append((value.shape, value.dtype, "cpu"))
+                return 0
+            if value.layout is torch.strided:
+                key.append((value.shape, value.stride(), value.dtype, place))
+            if place == self.device.type:
+                return 1
+            return 2 if place == "meta" and is_host(value) else 0
+        if isinstance(value, (list, tuple)):
+            on = 0
+            key.append(len(value))
+            for item in value:
+                on |= self._scan(item, tensors, key)
+            return on
+        if isinstance(value, float):
+            key.append(float)  # shapes do not depend on it; the few whose do are not remembered
+            return 0
+        if isinstance(value, torch.device):
+            key.append(value)
+            return 1 if value.type == self.device.type else 0
+        key.append(value if isinstance(value, (int, str, bool, type(None), torch.dtype)) else id(value))
+        return 0
+
+    # --- on the device
+
+    def _on_device(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], key: tuple[Any, ...]
+    ) -> Any:
+        handler = self._special.get(func)
+        if handler is not None:
+            result = handler(self, func, args, kwargs, tensors)
+            if result is not NotImplemented:
+                return result
+        plan = self._plans.get(key)
+        if plan is None:
+            if self._is_composite(func):
+                with self:
+                    return func.decompose(*args, **kwargs)
+            plan = self.plan(func, args, kwargs, tensors)
+            if func not in _BY_NUMBERS:
+                self._plans[key] = plan
+        return self.carry_out(plan, func, args, kwargs, tensors)
+
+    def _is_composite(self, func: Any) -> bool:
+        """Whether PyTorch makes the operator of others wherever it runs (they arrive whole under inference mode only)."""
+        known = self._composite.get(func)
+        if known is None:
+            known = self._composite[func] = bool(func._can_decompose()) and func not in self._shapes
+        return known
+
+    def plan(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Plan:
+        """What the call gives back; raises as PyTorch would where its operands lie on different devices."""
+        strangers = [t for t in tensors if native_device_of(t).type != self.device.type and t.dim()]
+        if strangers and func not in _MIXED:
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, "
+                f"{next((t.device for t in tensors if native_device_of(t).type == self.device.type), self.device)} and "
+                f"{strangers[0].device}! (when checking argument in method {func})"
+            )
+        return infer(func, args, kwargs, tensors, self._shapes.get(func))
+
+    def carry_out(self, plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+        """Make the outputs, compute what is known, tell the listener."""
+        made: list[torch.Tensor] = []
+        flat: list[Any] = []
+        for output in plan.outputs:
+            if type(output) is Made:
+                fresh = new_tensor(self.listener, output.size, output.stride, output.dtype, output.nbytes)
+                made.append(fresh)
+                flat.append(fresh)
+            elif type(output) is Viewed:
+                base = tensors[output.base]
+                offset = base.storage_offset()
+                if output.dtype is not base.dtype:
+                    offset = offset * base.dtype.itemsize // output.dtype.itemsize
+                flat.append(view_of(base, output.size, output.stride, offset + output.offset, output.dtype))
+            elif type(output) is Same:
+                base = tensors[output.base]
+                if output.reshaped is not None:
+                    self._reshape(base, *output.reshaped)
+                flat.append(base)
+            else:
+                flat.append(output.value)  # type: ignore[union-attr]
+        if self.values or made or plan.written:
+            self._compute(plan, func, args, kwargs, tensors, made)
+        self.listener.launched(plan, tensors, flat)
+        return flat[0] if len(flat) == 1 and plan.spec.is_leaf() else pytree.tree_unflatten(flat, plan.spec)
+
+    def generic(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+        """The call by its shape rule, for a special operator that adds to it."""
+        return self.carry_out(self.plan(func, args, kwargs, tensors), func, args, kwargs, tensors)
+
+    def by_value(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], told: Any = None) -> Any:
+        """Run the call on the CPU's values, all of them known; its results' shapes come from them. told: the call as the
+        program wrote it, as (args, kwargs), where values were put in its place."""
+        results = func(*self.on_cpu(args), **self.on_cpu(kwargs))
+        made = pytree.tree_map_only(torch.Tensor, self.from_cpu, results)
+        flat = pytree.tree_leaves(made)
+        call = call_of(func, *(told or (args, kwargs)), made)
+        self.listener.launched(Plan(call, (), None, (), computable=True, launches=True), tensors, flat)
+        return made
+
+    def _reshape(self, tensor: torch.Tensor, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> None:
+        """Give a tensor its new geometry, over larger memory where it needs that."""
+        offset += tensor.storage_offset()
+        need = (offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))) * tensor.dtype.itemsize if 0 not in size else 0
+        storage = tensor.untyped_storage()
+        if need > storage.nbytes():
+            storage = new_tensor(self.listener, size, stride, tensor.dtype, need).untyped_storage()
+        set_geometry(tensor, storage, size, stride, offset)
+
+    def _compute(
+        self, plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], made: list[torch.Tensor]
+    ) -> None:
+        """Compute on the CPU where every operand is known; else what was written is not known from here on."""
+        overwritten = plan.written if func in _OVERWRITING else ()
+        computable = (self.values or plan.computable) and all(
+            self.is_known(t) for i, t in enumerate(tensors) if i not in overwritten
+        )
+        if computable and overwritten:
+            computable = all(self._renewed(tensors[i]) for i in overwritten)
+        if not computable:
+            if self.values:
+                raise UnsupportedError(f"{func}: an operand has no value, so it cannot be computed")
+            for i in plan.written:
+                if native_device_of(tensors[i]).type == self.device.type:
+                    held(tensors[i]).value = None
+            return
+        if not made and not plan.written:
+            return  # a view: its storage has the value already
+        results = pytree.tree_leaves(func(*self.on_cpu(args), **self.on_cpu(kwargs)))
+        for output, result in zip((o for o in plan.outputs), results, strict=True):
+            if type(output) is Made:
+                adopt(made.pop(0), result)
+
+    def _renewed(self, tensor: torch.Tensor) -> bool:
+        """Whether an overwritten tensor is known afterwards: it already is, or is small and fills its whole storage."""
+        if self.is_known(tensor):
+            return True
+        behind = held(tensor)
+        if self.values or (tensor.numel() * tensor.dtype.itemsize == behind.bytes and tensor.numel() <= 1 << 12):
+            behind.value = torch.UntypedStorage(behind.bytes)
+            return True
+        return False
+
+    def is_known(self, tensor: torch.Tensor) -> bool:
+        """Whether the values of an operand are there."""
+        place = native_device_of(tensor).type
+        if place == self.device.type:
+            return held(tensor).value is not None
+        return place == "cpu"
+
+    def on_cpu(self, value: Any) -> Any:
+        """An argument with the CPU's tensors behind those of the device. Every one must be known."""
+        if isinstance(value, torch.Tensor):
+            return value_of(value) if native_device_of(value).type == self.device.type else value
+        if isinstance(value, torch.device):
+            return CPU if value.type == self.device.type else value
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.on_cpu(v) for v in value)
+        if isinstance(value, dict):
+            return {k: self.on_cpu(v) for k, v in value.items()}
+        return value
+
+    def from_cpu(self, value: torch.Tensor) -> torch.Tensor:
+        """A tensor of the device with the values of one of the CPU, whose memory it takes over."""
+        made = new_tensor(
+            self.listener, value.shape, value.stride(), value.dtype, value.untyped_storage().nbytes()
+        )
+        if value.storage_offset():
+            value = value.clone()
+        held(made).value = value.untyped_storage()
+        return made
+
+    # --- on the host
+
+    def _large_on_host(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether the program makes a large floating-point tensor on its CPU."""
+        if func not in _FACTORIES:
+            return False
+        dtype = kwargs.get("dtype") or (args[0].dtype if args and isinstance(args[0], torch.Tensor) else torch.get_default_dtype())
+        if not dtype.is_floating_point or (kwargs.get("device") or CPU).type != "cpu":
+            return False
+        size = args[1] if func in _NEW else (args[0].shape if args and isinstance(args[0], torch.Tensor) else args[0])
+        count = 1
+        for n in size:
+            count *= n
+        return count >= HOST_KEPT_ELEMENTS
+
+    def _on_host(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+        """An operator of the CPU over shapes: nothing is computed, nothing launched."""
+        handler = self._special.get(func)
+        if handler is not None:
+            result = handler(self, func, args, kwargs, tensors)
+            if result is not NotImplemented:
+                return result
+
+        def meta(value: Any) -> Any:
+            if isinstance(value, torch.device):
+                return META if value.type == "cpu" else value
+            if isinstance(value, torch.Tensor) and native_device_of(value).type == "cpu":
+                return value.to(META)
+            return value
+
+        kwargs = dict(kwargs)
+        if not tensors:
+            kwargs["device"] = META
+        kwargs.pop("pin_memory", None)
+        result = func(*pytree.tree_map(meta, args), **pytree.tree_map(meta, kwargs))
+        pytree.tree_map_only(torch.Tensor, mark_host, result)
+        return result
+
+
+def adopt(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    """Put ``value`` of the CPU behind a fresh tensor of the device, copying only where the layouts differ."""
+    behind = held(tensor)
+    same = value.stride() == tensor.stride() and not value.storage_offset() and value.untyped_storage().nbytes() >= behind.bytes
+    if same:
+        behind.value = value.untyped_storage()
+        return
+    behind.value = torch.UntypedStorage(behind.bytes)
+    target = value_of(tensor)
+    assert target is not None
+    target.copy_(value)
+
+
+_aten = torch.ops.aten
+_NEW = {_aten.new_empty.default, _aten.new_zeros.default, _aten.new_ones.default, _aten.new_full.default, _aten.new_empty_strided.default}
+_FACTORIES = _NEW | {
+    _aten.empty.memory_format, _aten.empty_strided.default, _aten.zeros.default, _aten.ones.default, _aten.full.default,
+    _aten.rand.default, _aten.randn.default, _aten.rand.generator, _aten.randn.generator, _aten.empty_like.default,
+    _aten.zeros_like.default, _aten.ones_like.default, _aten.full_like.default, _aten.rand_like.default, _aten.randn_like.default,
+}  # fmt: skip
+_BY_NUMBERS = {
+    _aten.arange.default, _aten.arange.start, _aten.arange.start_step, _aten.linspace.default, _aten.logspace.default,
+    _aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec, _aten.upsample_nearest3d.vec, _aten.upsample_bilinear2d.vec,
+    _aten.upsample_bicubic2d.vec, _aten.upsample_linear1d.vec, _aten.upsample_trilinear3d.vec,
+    _aten._upsample_bilinear2d_aa.vec, _aten._upsample_bicubic2d_aa.vec, _aten.range.default, _aten.range.step,
+}  # fmt: skip
+"""Operators whose shapes depend on floating-point arguments."""
+_MIXED = {
+    _aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default, _aten.copy_.default,
+    _aten._to_copy.default, _aten.set_.source_Tensor, _aten.set_.source_Storage_storage_offset,
+    _aten.set_.source_Storage,
+}  # fmt: skip
+"""Operators that take operands of the CPU beside the device's."""
+_OVERWRITING = {
+    _aten.fill_.Scalar, _aten.fill_.Tensor, _aten.zero_.default, _aten.copy_.default, _aten.normal_.default,
+    _aten.uniform_.default, _aten.random_.default, getattr(_aten.random_, "from"), _aten.random_.to, _aten.bernoulli_.float, _aten.exponential_.default,
+}  # fmt: skip
+"""Operators that do not look at what they write over."""
