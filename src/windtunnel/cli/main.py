@@ -19,6 +19,7 @@ from windtunnel import __version__
 from windtunnel.errors import UnknownNameError, WindtunnelError, nearest
 
 COMMANDS = {
+    "run": "A PyTorch program on an accelerator that is not there.",
     "plan": "The cheapest deployment on each chip that meets targets.",
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
     "chips": "Chips and systems, each number with its source.",
@@ -60,7 +61,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="windtunnel")
 def windtunnel() -> None:
-    """Try an LLM deployment on an AI accelerator before you have one.
+    """Try any PyTorch program, and any LLM deployment, on an AI accelerator before you have one.
 
     Every number says where it comes from and how far to trust it. What no source gives is refused, never guessed.
     """

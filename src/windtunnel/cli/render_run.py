@@ -41,24 +41,28 @@ def program_text(report: RunReport) -> str:
 
 
 def _device(report: RunReport) -> str:
+    if report.measured is not None:
+        return f"{report.device}: {report.measured.device}" + (f" ({report.chip})" if report.chip else "")
     chips = f"{report.ranks:,} x " if report.ranks > 1 else ""
     return f"{chips}{report.chip}" + (f" (device {report.device})" if report.device else "")
 
 
 def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
+    measured = report.measured
     yield "runs there", words.verdict(report)
-    yield f"time per {report.step_kind or 'step'}", step_text(report)
-    if words.has_steps(report):
+    step = report.step_kind or "step"
+    if measured is not None:
+        yield f"time per {step}", f"{time_text(measured.step_s)}, measured over {count(measured.steps, 'step')}"
+        yield "predicted", step_text(report)
+    else:
+        yield f"time per {step}", step_text(report)
         share = words.busy_share(report)
-        steps = count(len(report.steps), "step")
-        yield "device busy", (f"{percent(share)} of the time, " if share is not None else "") + f"over {steps}"
+        if words.has_steps(report) and share is not None:
+            yield "device busy", f"{percent(share)} of the time, over {count(len(report.steps), 'step')}"
     yield "MFU", _mfu(report)
     yield "peak memory", _peak(report)
     if report.operators:
-        yield (
-            "recorded",
-            f"{count(report.operators, 'operator call')}" + (f" on each of {report.ranks:,} chips" * (report.ranks > 1)),
-        )
+        yield "recorded", f"{count(report.operators, 'operator call')}" + (" on each chip" if report.ranks > 1 else "")
     if report.settings:
         yield "settings", ", ".join(f"{key} {value}" for key, value in report.settings.items())
 
@@ -66,24 +70,24 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
 def step_text(report: RunReport) -> str:
     """``77.1 ms [66-90], fitted on this chip``."""
     if not words.has_steps(report):
-        return f"{UNKNOWN} (no step was finished)"
-    return f"{time_estimate(_step(report))}, {report.evidence.label}"
-
-
-def _step(report: RunReport) -> Estimate:
-    return Estimate(report.step_s, *report.interval_s, report.evidence)
+        return f"{UNKNOWN} (no step was finished)" if report.measured is None else UNKNOWN
+    estimate = Estimate(report.step_s, *report.interval_s, report.evidence)
+    return f"{time_estimate(estimate)}, {report.evidence.label}"
 
 
 def _mfu(report: RunReport) -> str:
-    if not words.knows_mfu(report):
-        return UNKNOWN
-    return f"{percent(report.mfu)} of {show_si(report.peak_flops_per_s, 'FLOP/s')} in {report.dtype}"
+    share = words.mfu(report)
+    return UNKNOWN if share is None else f"{percent(share)} of {show_si(report.peak_flops_per_s, 'FLOP/s')} in {report.dtype}"
 
 
 def _peak(report: RunReport) -> str:
     memory = report.memory
-    used = f" ({percent(memory.peak / memory.capacity)})" if memory.capacity else ""
-    return f"{memory_text(memory.peak)} of {memory_text(memory.capacity)}{used}, {memory_text(memory.reserved_peak)} reserved"
+    if not memory.peak and not memory.capacity:
+        return UNKNOWN
+    reserved = f", {memory_text(memory.reserved_peak)} reserved" if memory.reserved_peak > memory.peak else ""
+    if not memory.capacity:
+        return memory_text(memory.peak) + reserved
+    return f"{memory_text(memory.peak)} of {memory_text(memory.capacity)} ({percent(memory.peak / memory.capacity)}){reserved}"
 
 
 def add_failure(sheet: Sheet, report: RunReport, title: str = "What stopped it") -> None:
@@ -103,6 +107,9 @@ def add_times(sheet: Sheet, report: RunReport, top: int) -> None:
     """What a step's time is spent on: by bound, operator, module and source line."""
     if not words.has_steps(report):
         return
+    if report.measured is not None:
+        sheet.line()
+        sheet.line("What follows is the prediction's.", style="dim")
     sheet.table(
         f"What bounds it: time of one {report.step_kind or 'step'}",
         ["bound by", "time", "share", "launches"],
@@ -232,13 +239,11 @@ def add_measured(sheet: Sheet, report: RunReport, top: int) -> None:
 
 
 def _compared(report: RunReport, measured: Measured, top: int) -> Iterator[list[str]]:
-    predicted = report.step_s if words.has_steps(report) and measured.chip else None
-    yield ["whole", *_pair(measured.step_s, predicted)]
+    told = words.has_steps(report) and bool(measured.chip)
+    yield ["the whole", *_pair(measured.step_s, report.step_s if told else None)]
     if measured.busy_s is not None:
-        yield ["device busy", time_text(measured.busy_s), UNKNOWN, UNKNOWN]
-    if measured.peak is not None:
-        off = report.memory.peak / measured.peak - 1.0 if measured.peak else 0.0
-        yield ["peak memory", memory_text(measured.peak), memory_text(report.memory.peak), f"{100 * off:+.0f} %"]
+        busy = words.busy_share(report)
+        yield ["device busy", *_pair(measured.busy_s, report.step_s * busy if told and busy is not None else None)]
     for row in measured.operators[:top]:
         yield [words.operator(row.op), *_pair(row.measured_s, row.predicted_s)]
 

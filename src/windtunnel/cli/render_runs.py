@@ -76,13 +76,14 @@ def _row(report: RunReport, first: RunReport) -> list[str]:
         return [words.label(report), runs, *[UNKNOWN] * 6]
     times = words.times_as_fast(first, report)
     low, high = report.interval_s
+    used = words.mfu(report)
     return [
         words.label(report),
         runs,
         time_text(report.step_s),
         f"{time_text(low)}-{time_text(high)}" if _unit(low) != _unit(high) else f"{time_text(low).split()[0]}-{time_text(high)}",
         f"{number(times, counted=False)}x" if times is not None else UNKNOWN,
-        percent(report.mfu) if words.knows_mfu(report) else UNKNOWN,
+        UNKNOWN if used is None else percent(used),
         words.main_bound(report) or UNKNOWN,
         report.evidence.name.lower(),
     ]
@@ -97,7 +98,7 @@ def _memory(report: RunReport) -> list[str]:
     return [
         words.label(report),
         memory_text(memory.peak),
-        memory_text(memory.capacity),
+        memory_text(memory.capacity) if memory.capacity else UNKNOWN,
         percent(memory.peak / memory.capacity) if memory.capacity else UNKNOWN,
         percent(busy) if busy is not None else UNKNOWN,
         number(len(words.with_status(report, words.FALLBACK))),

@@ -49,7 +49,7 @@ def run_json(report: RunReport) -> Json:
         "step_s": {"value": report.step_s, "low": low, "high": high, "evidence": report.evidence.name.lower()} if steps else None,
         "steps": [_step(step) for step in report.steps],
         "busy_share": words.busy_share(report),
-        "mfu": report.mfu if words.knows_mfu(report) else None,
+        "mfu": words.mfu(report),
         "dtype": report.dtype or None,
         "peak_flops_per_s": report.peak_flops_per_s or None,
         "flops_per_step": report.flops_per_step if steps else None,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from windtunnel.run.record import Measured, RunReport, Share, Support
+from windtunnel.run.record import RunReport, Share, Support
 from windtunnel.workload.program.call import Site
 
 FALLBACK, UNKNOWN, NO_DTYPE, COMPOSITE = "cpu fallback", "unknown", "no dtype", "composite"
@@ -24,8 +24,9 @@ def with_status(report: RunReport, *statuses: str) -> tuple[Support, ...]:
 
 
 def label(report: RunReport) -> str:
-    """``h20``, or ``h20:8`` of eight alike: as one asks for it."""
-    return f"{report.chip}:{report.ranks}" if report.ranks > 1 else report.chip
+    """``h20``, or ``h20:8`` of eight alike: as one asks for it; a real device that the catalogue lacks by its own name."""
+    name = report.chip or (report.measured.device if report.measured is not None else report.device)
+    return f"{name}:{report.ranks}" if report.ranks > 1 else name
 
 
 def verdict(report: RunReport) -> str:
@@ -83,8 +84,14 @@ def has_steps(report: RunReport) -> bool:
     return known(report.step_s) and report.step_s > 0
 
 
-def knows_mfu(report: RunReport) -> bool:
-    return has_steps(report) and known(report.mfu) and report.peak_flops_per_s > 0
+def mfu(report: RunReport) -> float | None:
+    """The program's FLOPs as a share of the matrix unit's, over the measured time where there is one."""
+    if not has_steps(report) or not known(report.mfu) or report.peak_flops_per_s <= 0:
+        return None
+    if report.measured is None:
+        return report.mfu
+    took = report.measured.step_s
+    return report.flops_per_step / took / report.peak_flops_per_s if took > 0 else None
 
 
 def busy_share(report: RunReport) -> float | None:
@@ -104,11 +111,6 @@ def times_as_fast(first: RunReport, other: RunReport) -> float | None:
     if not (has_steps(first) and has_steps(other)) or first.step_kind != other.step_kind:
         return None
     return first.step_s / other.step_s
-
-
-def error_of(measured: Measured, predicted_s: float) -> float | None:
-    """How far the prediction is off, as a share of what was measured."""
-    return predicted_s / measured.step_s - 1.0 if known(predicted_s) and measured.step_s > 0 else None
 
 
 def operator(op: str) -> str:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import importlib.metadata
-import os
 import shlex
-import tempfile
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from string import Template
 
-from windtunnel.errors import InvalidInputError
 from windtunnel.plan.result import Plan
 from windtunnel.web import answer, details, tables
 from windtunnel.web.data import page_data, script_json
+from windtunnel.web.file import page_file, vendored, version, write_whole
 from windtunnel.web.markup import esc
 from windtunnel.web.peaks import ChipPeaks
 from windtunnel.web.sources import sources
 
 SCRIPTS = ("frame.js", "labels.js", "pareto.js", "roofline.js", "bars.js", "start.js")
-VENDORED = ("d3.min.js", "plot.umd.min.js")
 
 
 def write_report(plan: Plan, path: str | Path, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | None = None) -> None:
@@ -32,35 +26,17 @@ def write_report(plan: Plan, path: str | Path, *, peaks: Mapping[str, ChipPeaks]
     date: when the question was asked, today where it is not given. Raises InvalidInputError where the
     file cannot be written.
     """
-    text = render(plan, peaks=peaks, date=date)
-    target = Path(path)
-    if target.exists() and not target.is_file():
-        raise InvalidInputError("report", f"{target} is no ordinary file, so it is not replaced")
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
-            Path(name).replace(target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-    except OSError as problem:
-        raise InvalidInputError("report", f"cannot write '{target}': {problem.strerror or problem}")
+    write_whole(render(plan, peaks=peaks, date=date), Path(path))
 
 
 def render(plan: Plan, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | None = None) -> str:
     """The report's HTML."""
     day = (date or datetime.date.today()).isoformat()
-    page = resources.files("windtunnel.web") / "page"
-    vendor = resources.files("windtunnel.web") / "vendor"
-    return Template((page / "template.html").read_text("utf-8")).substitute(
+    return Template(page_file("template.html")).substitute(
         title=esc(f"{plan.model}: which accelerators, how many, at what cost"),
-        style=(page / "report.css").read_text("utf-8"),
+        style=page_file("report.css"),
         model=esc(plan.model),
-        question=tables.question(plan, day, _version()),
+        question=tables.question(plan, day, version()),
         command=esc(command(plan)),
         answer=esc(answer.answer(plan)),
         runner_up=esc(answer.runner_up(plan)),
@@ -72,8 +48,8 @@ def render(plan: Plan, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | 
         operator_tables=details.operator_tables(plan) or "<p>No chip meets the targets, so no deployment was chosen.</p>",
         sources=sources(plan),
         data=script_json(page_data(plan, peaks)),
-        vendored="\n".join(f"<script>{(vendor / name).read_text('utf-8')}</script>" for name in VENDORED),
-        script="\n".join((page / name).read_text("utf-8") for name in SCRIPTS),
+        vendored=vendored(),
+        script="\n".join(page_file(name) for name in SCRIPTS),
     )
 
 
@@ -95,16 +71,3 @@ def command(plan: Plan) -> str:
     parts += ["--tpot", f"{t.tpot_s * 1e3:g}ms"] if t.tpot_s else []
     parts += ["--requests-per-s", f"{t.requests_per_s:g}"] if t.requests_per_s else []
     return shlex.join(parts)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("windtunnel")
-    except importlib.metadata.PackageNotFoundError:
-        return "from a source tree"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,7 +2,7 @@
 /* What every plot shares: the data, colours and marks, drawing anew when the width changes, and errors that show. */
 window.addEventListener("error", (event) => { document.body.dataset.error = String(event.message || event.error); });
 
-const DATA = JSON.parse(document.getElementById("plan").textContent);
+const DATA = JSON.parse(document.querySelector('script[type="application/json"]').textContent);
 const SYMBOLS = [d3.symbolCircle, d3.symbolSquare, d3.symbolTriangle, d3.symbolDiamond, d3.symbolStar, d3.symbolWye, d3.symbolCross];
 const INK = "var(--ink)", SOFT = "var(--soft)", RULE = "var(--rule)", PAPER = "var(--paper)";
 
@@ -31,7 +31,7 @@ function frame(id, make) {
     try {
       const node = make(width);
       box.replaceChildren(node || message("Nothing to draw: no chip has these figures."));
-      const svg = box.querySelector("svg");
+      const svg = box.querySelector("svg, canvas");
       if (svg) { svg.setAttribute("role", "img"); svg.setAttribute("aria-label", box.dataset.label); box.dataset.drawn = String(width); }
     } catch (problem) {
       document.body.dataset.error = `${id}: ${problem.message}`;

@@ -1,0 +1,58 @@
+"""What every report is made of and how it is written: its files, the vendored scripts, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from windtunnel.errors import InvalidInputError
+
+VENDORED = ("d3.min.js", "plot.umd.min.js")
+
+
+def page_file(name: str) -> str:
+    """The text of a file of the page: template, style or script."""
+    return (resources.files("windtunnel.web") / "page" / name).read_text("utf-8")
+
+
+def vendored() -> str:
+    """The plotting libraries, as script elements."""
+    folder = resources.files("windtunnel.web") / "vendor"
+    return "\n".join(f"<script>{(folder / name).read_text('utf-8')}</script>" for name in VENDORED)
+
+
+def version() -> str:
+    """Of this program, for the reader who wonders which made the report."""
+    try:
+        return importlib.metadata.version("windtunnel")
+    except importlib.metadata.PackageNotFoundError:
+        return "from a source tree"
+
+
+def write_whole(text: str, target: Path) -> None:
+    """Writes ``text`` to ``target``, whole or not at all. Raises InvalidInputError where that cannot be."""
+    if target.exists() and not target.is_file():
+        raise InvalidInputError("report", f"{target} is no ordinary file, so it is not replaced")
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
+            Path(name).replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+    except OSError as problem:
+        raise InvalidInputError("report", f"cannot write '{target}': {problem.strerror or problem}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
