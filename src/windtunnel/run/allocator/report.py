@@ -146,4 +146,4 @@ def summary(stats: dict[str, int], index: int, device: str, abbreviated: bool) -
             cells = (show(stats[f"{row}.{c}"], stats[f"{key}.{c}"]) for c in columns)
             lines.append(f" {label:<21} | {' | '.join(cells)} ")
     lines.append("=" * _WIDTH)
-    return "".join(f"|{line}|\n" for line in lines)
+    return "".join(f"|{line:<{_WIDTH}}|\n" for line in lines)
