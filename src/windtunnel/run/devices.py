@@ -78,6 +78,14 @@ class Device:
             return int(self.module.get_device_properties(self.index).total_memory)
         return None
 
+    def cache(self) -> int | None:
+        """Bytes of its last cache."""
+        if self.module is None:
+            return _host_cache()
+        with contextlib.suppress(Exception):  # older releases and other plugins do not tell
+            return int(self.module.get_device_properties(self.index).L2_cache_size) or None
+        return None
+
     def head_start(self, seconds: float) -> None:
         """Keeps the device busy for about so long, that the host can launch ahead of it; nothing where that cannot be."""
         spin = getattr(self.module, "_sleep", None) if self.kind == "cuda" else None
@@ -115,6 +123,19 @@ def _host_memory() -> int | None:
         found = re.search(r"^MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.M)
         return int(found[1]) * 1024 if found else None
     return None
+
+
+_SIZES = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+def _host_cache() -> int | None:
+    """The largest cache that the first core sees (Linux alone tells)."""
+    sizes = []
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            text = file.read_text(encoding="ascii").strip()
+            sizes.append(int(text[:-1]) * _SIZES[text[-1]])
+    return max(sizes, default=None)
 
 
 def _module(kind: str) -> Any:

@@ -174,7 +174,7 @@ class Observer:
         if on and not self._on and len(stack) == len(self._base):
             self._mode.__enter__()
             self._on = True
-        elif not on and self._on and stack and stack[-1] is self._mode:
+        elif not on and self._on and stack[-1:] == [self._mode]:
             self._mode.__exit__(None, None, None)
             self._on = False
 
