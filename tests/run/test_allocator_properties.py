@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -28,6 +29,7 @@ STEP = st.one_of(
     st.tuples(st.just("record"), st.integers(0, 1000), st.integers(0, 2)),
     st.tuples(st.just("wait"), st.just(0), st.integers(0, 2)),
     st.tuples(st.just("empty"), st.just(0), st.just(0)),
+    st.tuples(st.just("expand"), st.integers(0, 1), st.just(0)),
 )
 
 
@@ -81,6 +83,8 @@ def test_whatever_a_program_does(text: str, steps: list[tuple[str, int, int]]) -
             allocator.stream_passed(stream)
         elif action == "empty":
             allocator.empty_cache()
+        elif action == "expand":  # a program may turn expandable segments on and off as it runs
+            allocator.configure(replace(allocator.settings, expandable_segments=bool(number)))
         elif live:
             if action == "free":
                 allocator.free(live.pop(number % len(live)))
