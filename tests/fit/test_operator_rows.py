@@ -6,7 +6,7 @@ import pytest
 
 from windtunnel.errors import InvalidInputError, UnknownNameError, WindtunnelError
 from windtunnel.fit.operator_rows import operator_row
-from windtunnel.workload.ops import Attention, Collective, Gemm, MoE
+from windtunnel.workload.ops import Attention, Collective, Convolution, Gemm, MoE, Pass
 
 
 def row(op: str, **fields: str) -> dict[str, str]:
@@ -52,6 +52,24 @@ def test_a_message_is_m_by_n_elements(ranks: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "written"), [("copy", 64 * 256), ("transpose", 64 * 256), ("reduction", 64), ("norm", 64 * 256)]
+)
+def test_a_pass_reads_all_and_writes_what_its_kind_leaves(kind: str, written: float) -> None:
+    op, _ = operator_row(row(kind, dtype="fp32", m="64", n="256"))
+    assert isinstance(op, Pass)
+    assert (op.kind, op.numel, op.read_bytes, op.written_bytes) == (kind, 64 * 256, 64 * 256 * 4, written * 4)
+
+
+def test_a_convolution_by_hand() -> None:
+    fields = {"batch": "8", "in_channels": "3", "out_channels": "64", "image": "224", "result": "112", "kernel": "7"}
+    op, _ = operator_row(row("convolution", dtype="fp32", **fields))
+    assert isinstance(op, Convolution)
+    assert op.flops == 2 * 8 * 112 * 112 * 64 * 7 * 7 * 3
+    assert op.bytes == 4 * (8 * 3 * 224 * 224 + 8 * 64 * 112 * 112 + 64 * 3 * 7 * 7)
+    assert not op.channels_last
+
+
+@pytest.mark.parametrize(
     ("bad", "message"),
     [
         (row("gem"), "unknown operator 'gem'; nearest: gemm"),
@@ -61,6 +79,7 @@ def test_a_message_is_m_by_n_elements(ranks: dict[str, str]) -> None:
         (row("gemm", m="1", n="1", k="1", cache_warm="maybe"), "cache_warm: neither true nor false"),
         (row("moe_ffn", m="1", n="1", k="1", experts="4", topk="8"), "topk: more than there are experts"),
         (row("all_reduce", m="1"), "ranks: missing"),
+        (row("convolution", in_channels="3", groups="2"), "groups: does not divide in_channels"),
         (row("gemm", m="0.5", n="1", k="1"), "m: less than one"),
         (row("gemm", m="1e9", n="1e9", k="1e9"), "op: larger than any chip can run"),
     ],

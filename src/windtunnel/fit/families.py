@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windtunnel.cost import formulas as f
+from windtunnel.cost import program_formulas as g
 from windtunnel.cost.formulas import Machine, Numbers, Params
 
 Points = Mapping[str, Any]
@@ -89,6 +90,24 @@ COLLECTIVE = Family(
        ("ramp", 1.0, 0.0, 6.0)),
     lambda xp, p, x: f.collective(xp, p, x["link"], x["factor"], x["message"], x["ranks"])[0],
 )  # fmt: skip
+_GAIN = (("cache_gain", 3.0, 1.0, 20.0), ("cache_share", 0.5, 0.01, 4.0))
+PASS = Family(
+    "pass",
+    _p(_MEMORY, ("start_us", 1.5, 0.1, 300.0), *_GAIN, ("strided", 1.3, 0.5, 10.0),
+       *((kind, 1.2, 0.2, 100.0) for kind in g.SLOWED)),
+    lambda xp, p, x: g.walk(
+        xp, p, x["bytes_per_s"], x["cache_bytes"], x["moved"], x["pointwise"] + sum(x[kind] * p[kind] for kind in g.SLOWED)
+    )[0],
+)  # fmt: skip
+"""Points say of what kind they are by a 1 under its name, and 0 under the others'."""
+CONVOLUTION = Family(
+    "convolution",
+    _p(_COMPUTE, _MEMORY, _START, _SHARP, ("fill", 32.0, 0.0, 1000.0), ("pad", 8.0, 0.0, 256.0), ("window", 0.1, 0.0, 3.0),
+       ("planar_compute", 0.1, 0.0, 5.0), ("turn", 0.3, 0.0, 10.0), ("turn_window", 1.0, 0.0, 10.0), *_GAIN),
+    lambda xp, p, x: g.convolution(
+        xp, p, _machine(x), x["m"], x["n"], x["k"], x["groups"], x["images"], x["weights"], x["window"], x["planar"]
+    )[0],
+)  # fmt: skip
 
 FAMILIES: Mapping[str, Family] = {
     "gemm": GEMM,
@@ -98,6 +117,8 @@ FAMILIES: Mapping[str, Family] = {
     "mla_decode": DECODE,
     "moe": MOE,
     "elementwise": ELEMENTWISE,
+    "pass": PASS,
+    "convolution": CONVOLUTION,
     "linear_attention_prefill": LINEAR_PREFILL,
     "linear_attention_decode": LINEAR_DECODE,
     "all_reduce": COLLECTIVE,

@@ -238,7 +238,7 @@ def _prior(where: Chip, table: str, today: FamilyParameters) -> Prior:
     packaged = tomllib.loads(text)
     groups = [packaged[memory_group(where)], packaged["hbm"]]
     names = (table, *(f"{stem}_wide" for stem in ("gemm", "moe") if table.startswith(f"{stem}_")))
-    kin: Mapping[str, float] = next((g[n]["between_chips"] for n in names for g in groups if n in g), {})
+    kin: Mapping[str, float] = next((g[n].get("between_chips", {}) for n in names for g in groups if n in g), {})
     least = LEAST_STRAY if where.vendor == "Nvidia" else STRANGER
     return Prior(today.values, {name: max(kin.get(name, 0.5), least) for name in today.values})
 

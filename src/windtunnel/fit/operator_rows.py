@@ -12,6 +12,11 @@
                               column of its own, else n_chips, else ep). The message is the tensor that each rank holds
                               (all_reduce), the gathered one (all_gather), the input (reduce_scatter), what one sends
     elementwise               m x n elements of dtype's width, read once and written once
+    pointwise, copy, transpose, reduction, norm, softmax
+                              the same as a program runs it, into new memory; rows of n are folded or turned (reduction
+                              writes one element a row)
+    convolution               batch images of in_channels to out_channels, image and result: the side before and after,
+                              kernel: its side, groups (1); channels_last true where memory holds the channels innermost
 
 dtype is that of weights and inputs; of attention, that of the KV cache. An empty one is bf16.
 """
@@ -24,7 +29,19 @@ from typing import Literal, get_args
 from windtunnel.errors import InvalidInputError, UnknownNameError
 from windtunnel.fit.names import number_type
 from windtunnel.fit.table import degree, size
-from windtunnel.workload.ops import BITS, Attention, Collective, Elementwise, Gemm, MoE, Op, activation_bytes
+from windtunnel.workload.ops import (
+    BITS,
+    Attention,
+    Collective,
+    Convolution,
+    Elementwise,
+    Gemm,
+    MoE,
+    Op,
+    Pass,
+    PassKind,
+    activation_bytes,
+)
 
 Row = Mapping[str, str]
 Kind = Literal["all_reduce", "all_gather", "reduce_scatter", "all_to_all", "p2p"]
@@ -86,6 +103,29 @@ def _elementwise(row: Row, dtype: str) -> Op:
     return Elementwise("elementwise", 2.0 * size(row, "m") * size(row, "n", 1.0) * activation_bytes(dtype))
 
 
+def _walk(kind: PassKind) -> Callable[[Row, str], Op]:
+    def read(row: Row, dtype: str) -> Op:
+        m, n = size(row, "m"), size(row, "n", 1.0)
+        width = activation_bytes(dtype)
+        written = m if kind == "reduction" else m * n
+        folded = n if kind in ("reduction", "norm", "softmax") else 1.0
+        return Pass(kind, kind, m * n * width, written * width, m * n, dtype, folded, contiguous=kind != "transpose")
+
+    return read
+
+
+def _convolution(row: Row, dtype: str) -> Op:
+    inner, groups = size(row, "in_channels"), size(row, "groups", 1.0)
+    if inner % groups:
+        raise InvalidInputError("groups", "does not divide in_channels")
+    image, kernel = size(row, "image"), size(row, "kernel")
+    result = size(row, "result", image)
+    return Convolution(
+        "convolution", size(row, "batch", 1.0), inner, size(row, "out_channels"), (image, image), (result, result),
+        (kernel, kernel), groups, dtype, channels_last=row.get("channels_last", "").lower() in _TRUE,
+    )  # fmt: skip
+
+
 READERS: Mapping[str, Callable[[Row, str], Op]] = {
     "gemm": _gemm,
     "attn_prefill_causal": lambda row, dtype: _attention(row, dtype, True),
@@ -94,6 +134,13 @@ READERS: Mapping[str, Callable[[Row, str], Op]] = {
     "mla_decode": lambda row, dtype: _latent(row, dtype, False),
     "moe_ffn": _moe,
     "elementwise": _elementwise,
+    "convolution": _convolution,
+    "pointwise": _walk("pointwise"),
+    "copy": _walk("copy"),
+    "transpose": _walk("transpose"),
+    "reduction": _walk("reduction"),
+    "norm": _walk("norm"),
+    "softmax": _walk("softmax"),
     **{kind: _message(kind) for kind in get_args(Kind)},
 }
 _OTHER_NAMES = {

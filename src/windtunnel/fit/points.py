@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from windtunnel.cost.formulas import Machine
 from windtunnel.cost.model import CostModel, expert_load
 from windtunnel.cost.parameters import FamilyParameters, number_kind
+from windtunnel.cost.program_formulas import SLOWED
+from windtunnel.cost.program_ops import convolution_dtype
 from windtunnel.errors import MissingFactError, UnsupportedError
-from windtunnel.workload.ops import Attention, Collective, Elementwise, Gemm, MoE, Op, weight_bytes
+from windtunnel.workload.ops import (
+    Attention,
+    Collective,
+    Convolution,
+    Elementwise,
+    Gemm,
+    MoE,
+    Op,
+    Pass,
+    activation_bytes,
+    weight_bytes,
+)
 
 _CROSSING = {"all_reduce": 2.0, "all_gather": 1.0, "reduce_scatter": 1.0, "all_to_all": 1.0}
 
@@ -38,6 +52,12 @@ def point_of(costs: CostModel, op: Op, warm: bool, time_s: float) -> tuple[Point
         return _point(costs, op.family, op.family, costs.machine(costs.wide), values, (), op.bytes, time_s)
     if isinstance(op, Collective):
         return _collective(costs, op, time_s)
+    if isinstance(op, Pass) and (op.contiguous or op.kind == "transpose"):
+        kinds = {kind: float(kind == op.kind) for kind in ("pointwise", *SLOWED)}
+        group = (float(list(kinds).index(op.kind)),)
+        return _point(costs, "pass", "pass", costs.machine(costs.wide), {"moved": op.bytes, **kinds}, group, op.bytes, time_s)
+    if isinstance(op, Convolution) and not op.depthwise and op.direction == "forward":
+        return _convolution(costs, op, time_s)
     raise UnsupportedError(f"{op.name}: no rows of this operator are fitted")
 
 
@@ -81,6 +101,19 @@ def _attention(costs: CostModel, op: Attention, time_s: float) -> tuple[Point, F
         held = max(cache, 1.0) if machine.cache_bytes else 1e18
         values = {"flops": op.flops, "moved": op.bytes, "cache": held, "keys": op.keys_read, "rows": rows}
     return _point(costs, op.family, op.family, machine, values, group, op.flops, time_s)
+
+
+def _convolution(costs: CostModel, op: Convolution, time_s: float) -> tuple[Point, FamilyParameters]:
+    dtype = convolution_dtype(costs, op.dtype)
+    taps, places = math.prod(op.kernel), math.prod(op.result)
+    within, wide = op.in_channels / op.groups, op.out_channels / op.groups
+    images = op.batch * (math.prod(op.image) * op.in_channels + places * op.out_channels) * activation_bytes(op.dtype)
+    values = {
+        "m": op.batch * places, "n": wide, "k": taps * within, "groups": op.groups, "images": images,
+        "weights": op.bytes - images, "window": float(taps > 1), "planar": float(not op.channels_last),
+    }  # fmt: skip
+    group = (op.in_channels, op.out_channels, places, taps)
+    return _point(costs, "convolution", "convolution", costs.machine(dtype), values, group, op.flops, time_s)
 
 
 def _collective(costs: CostModel, op: Collective, time_s: float) -> tuple[Point, FamilyParameters]:
