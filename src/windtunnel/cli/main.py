@@ -26,6 +26,7 @@ COMMANDS = {
     "models": "Models, and what they hold.",
     "validate": "Predictions against the measurements in a file.",
     "fit": "A chip's parameters from the measurements in a file.",
+    "measure": "Microbenchmarks of a device that this machine has.",
 }
 """Command -> its one line of help, which is also the first line of the command's own help."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import math
 import statistics
@@ -44,7 +43,7 @@ class Progress:
 @dataclass
 class MeasureReport:
     """What ``measure`` did. measured: rows written this time, kept: rows that the file had; skipped: what this device cannot
-    run or would take too long for, with the reason; complete: whether nothing is left to measure."""
+    run or would take too long for, with the reason; left: how many were not come to."""
 
     device: Device
     chip: str
@@ -52,7 +51,8 @@ class MeasureReport:
     measured: int = 0
     kept: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
-    complete: bool = False
+    left: int = 0
+    interrupted: bool = False
     figures: DeviceFigures | None = None
     chip_file: Path | None = None
 
@@ -77,8 +77,10 @@ def measure(
     until = (QUICK_S if quick else 60.0 * minutes) * 0.95
     source = f"windtunnel measure, {date.today().isoformat()}, {on.name}, PyTorch {torch.__version__}"
     bench = Bench(on)
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         _measure_all(bench, path, rows, report, cases(_types(on), quick=quick), until, source, progress)
+    except KeyboardInterrupt:
+        report.interrupted = True
     report.figures = figures(bench, rows)
     if chip_file is not None and report.figures.peaks and report.figures.memory_bytes_per_s:
         write_chip(chip_file, on, report.figures, source)
@@ -104,6 +106,7 @@ def _measure_all(
         spent = time.perf_counter() - began
         if progress is not None:
             progress(Progress(i, len(left), spent, case.id))
+        report.left = len(left) - i
         if spent > until:
             return
         budget = (until - spent) / (len(left) - i)
@@ -113,7 +116,7 @@ def _measure_all(
             why = _one(bench, case, budget, path, rows, report, source)
         if why:
             report.skipped[why] = report.skipped.get(why, 0) + 1
-    report.complete = True
+    report.left = 0
     if progress is not None:
         progress(Progress(len(left), len(left), time.perf_counter() - began, ""))
 
