@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from windtunnel.workload.program.tensors import native_type
+
 _KEY = "AutocastPrivateUse1"
 _aten = torch.ops.aten
 
@@ -78,7 +80,7 @@ def _eligible(value: Any) -> bool:
         isinstance(value, torch.Tensor)
         and value.is_floating_point()
         and value.dtype is not torch.float64
-        and value.is_privateuseone  # type: ignore[attr-defined]
+        and native_type(value) == torch._C._get_privateuse1_backend_name()
     )
 
 

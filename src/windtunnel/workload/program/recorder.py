@@ -168,7 +168,9 @@ class Recorder(TorchDispatchMode):
         """The call by its shape rule, for a special operator that adds to it."""
         return self.carry_out(self.plan(func, args, kwargs, tensors), func, args, kwargs, tensors)
 
-    def by_value(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], told: Any = None) -> Any:
+    def by_value(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], told: Any = None
+    ) -> Any:
         """Run the call on the CPU's values, all of them known; its results' shapes come from them. told: the call as the
         program wrote it, as (args, kwargs), where values were put in its place."""
         results = func(*self.on_cpu(args), **self.on_cpu(kwargs))
@@ -181,14 +183,24 @@ class Recorder(TorchDispatchMode):
     def _reshape(self, tensor: torch.Tensor, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> None:
         """Give a tensor its new geometry, over larger memory where it needs that."""
         offset += tensor.storage_offset()
-        need = (offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))) * tensor.dtype.itemsize if 0 not in size else 0
+        need = (
+            (offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))) * tensor.dtype.itemsize
+            if 0 not in size
+            else 0
+        )
         storage = tensor.untyped_storage()
         if need > storage.nbytes():
             storage = new_tensor(self.listener, size, stride, tensor.dtype, need).untyped_storage()
         set_geometry(tensor, storage, size, stride, offset)
 
     def _compute(
-        self, plan: Plan, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], made: list[torch.Tensor]
+        self,
+        plan: Plan,
+        func: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        tensors: list[torch.Tensor],
+        made: list[torch.Tensor],
     ) -> None:
         """Compute on the CPU where every operand is known; else what was written is not known from here on."""
         overwritten = plan.written if func in _OVERWRITING else ()
@@ -242,9 +254,7 @@ class Recorder(TorchDispatchMode):
 
     def from_cpu(self, value: torch.Tensor) -> torch.Tensor:
         """A tensor of the device with the values of one of the CPU, whose memory it takes over."""
-        made = new_tensor(
-            self.listener, value.shape, value.stride(), value.dtype, value.untyped_storage().nbytes()
-        )
+        made = new_tensor(self.listener, value.shape, value.stride(), value.dtype, value.untyped_storage().nbytes())
         if value.storage_offset():
             value = value.clone()
         held(made).value = value.untyped_storage()
@@ -256,7 +266,9 @@ class Recorder(TorchDispatchMode):
         """Whether the program makes a large floating-point tensor on its CPU."""
         if func not in _FACTORIES:
             return False
-        dtype = kwargs.get("dtype") or (args[0].dtype if args and isinstance(args[0], torch.Tensor) else torch.get_default_dtype())
+        dtype = kwargs.get("dtype") or (
+            args[0].dtype if args and isinstance(args[0], torch.Tensor) else torch.get_default_dtype()
+        )
         if not dtype.is_floating_point or (kwargs.get("device") or CPU).type != "cpu":
             return False
         size = args[1] if func in _NEW else (args[0].shape if args and isinstance(args[0], torch.Tensor) else args[0])
@@ -303,7 +315,13 @@ def adopt(tensor: torch.Tensor, value: torch.Tensor) -> None:
 
 
 _aten = torch.ops.aten
-_NEW = {_aten.new_empty.default, _aten.new_zeros.default, _aten.new_ones.default, _aten.new_full.default, _aten.new_empty_strided.default}
+_NEW = {
+    _aten.new_empty.default,
+    _aten.new_zeros.default,
+    _aten.new_ones.default,
+    _aten.new_full.default,
+    _aten.new_empty_strided.default,
+}
 _FACTORIES = _NEW | {
     _aten.empty.memory_format, _aten.empty_strided.default, _aten.zeros.default, _aten.ones.default, _aten.full.default,
     _aten.rand.default, _aten.randn.default, _aten.rand.generator, _aten.randn.generator, _aten.empty_like.default,

@@ -17,7 +17,13 @@ from torch.optim import optimizer as torch_optimizer
 import windtunnel
 from windtunnel.workload.program.call import Phase, Site
 
-_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(windtunnel.__file__).parent), "<frozen", "<string>", "<__array_function__")
+_LIBRARIES = (
+    str(Path(torch.__file__).parent),
+    str(Path(windtunnel.__file__).parent),
+    "<frozen",
+    "<string>",
+    "<__array_function__",
+)
 _MOST_REMEMBERED = 1 << 20
 
 
@@ -41,13 +47,14 @@ class Sites:
         self._forward: dict[int, Origin] = {}
         self._names: dict[int, str] = {}
         self._here = threading.local()
-        self._optimizing = False
+        self.optimizing = False
         self._handles: list[Any] = []
         self._entries = 0
         self.forwards = 0
         self.steps = 0
         self.on_step: Any = None
         self.on_forward: Any = None
+        self.on_root: Any = None
 
     # --- following the program
 
@@ -79,6 +86,8 @@ class Sites:
             for name, part in module.named_modules():
                 self._names[id(part)] = name
             self._names[id(module)] = ""
+            if self.on_root is not None:
+                self.on_root(module)
         name = self._names.get(id(module))
         if name is None:
             name = f"{stack[-1]}.{type(module).__name__}".lstrip(".") if stack else ""
@@ -94,10 +103,10 @@ class Sites:
                 self.on_forward()
 
     def _enter_step(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        self._optimizing = True
+        self.optimizing = True
 
     def _leave_step(self, _optimizer: Any, _args: Any, _kwargs: Any) -> None:
-        self._optimizing = False
+        self.optimizing = False
         self.steps += 1
         if self.on_step is not None:
             self.on_step()
@@ -113,6 +122,15 @@ class Sites:
 
     # --- telling
 
+    def module(self) -> str | None:
+        """The name of the module whose forward runs on this thread; None outside any."""
+        stack = self._stack()
+        return stack[-1] if stack else None
+
+    def site(self) -> Site | None:
+        """The program's line that is running on this thread."""
+        return self._site()
+
     def origin(self) -> Origin:
         """Where the operator that is being called right now comes from."""
         node = torch._C._current_autograd_node() if self.in_backward() else None
@@ -124,9 +142,9 @@ class Sites:
                 return Origin(forward.site, forward.module, "backward", forward.region, forward.entry)
             return Origin(site, "", "backward", region, entry)
         stack = self._stack()
-        phase: Phase = "optimizer" if self._optimizing else "forward"
+        phase: Phase = "optimizer" if self.optimizing else "forward"
         here = Origin(self._site(), stack[-1] if stack else "", phase, region, entry)
-        if torch.is_grad_enabled() and not self._optimizing:
+        if torch.is_grad_enabled() and not self.optimizing:
             if len(self._forward) > _MOST_REMEMBERED:
                 for old in list(self._forward)[: _MOST_REMEMBERED // 2]:
                     del self._forward[old]

@@ -10,6 +10,7 @@ from windtunnel.workload.program.call import Call
 from windtunnel.workload.program.work import (
     attention,
     convolution,
+    encoder,
     image,
     matmul,
     movement,
@@ -45,6 +46,7 @@ _RULES: dict[str, Rule] = {
     **matmul.RULES,
     **convolution.RULES,
     **attention.RULES,
+    **encoder.RULES,
     **npu.RULES,
 }
 
@@ -55,6 +57,8 @@ def _rule(op: str) -> Rule | None:
     found = _RULES.get(name)
     if found is None and in_place(name):
         found = _RULES.get(name.rstrip("_"))
+    if found is None:  # the functional form of what is written in place
+        found = _RULES.get(name + "_")
     if found is None and name.startswith(optimizer.FOREACH):
         found = optimizer.foreach
     return _nothing if found is None and is_collective(op) else found

@@ -20,7 +20,8 @@ class Places:
     """Where an overload takes what matters, by place among its positional arguments (-1: not there).
 
     heads_last: [batch, seq, heads, dim] instead of [batch, heads, seq, dim]. offsets: of the queries' start of each
-    sequence where all lie in one row. kind: the place holds a kind of mask (0 none, 1 causal from the first key, 2 from the last).
+    sequence where all lie in one row. kind: the place holds a kind of mask (0 none, 1 causal from the first key, 2 from the
+    last).
     """
 
     causal: int

@@ -105,7 +105,9 @@ RULES: Mapping[str, Rule] = {
          "thnn_conv2d", "slow_conv_dilated2d", "slow_conv_dilated3d"),
         _straight,
     ),
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "slow_conv_transpose2d", "slow_conv_transpose3d"), _turned),
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "slow_conv_transpose2d", "slow_conv_transpose3d"), _turned
+    ),
     **dict.fromkeys(
         ("cudnn_convolution", "cudnn_convolution_transpose", "cudnn_convolution_relu", "cudnn_convolution_add_relu",
          "_conv_depthwise2d", "conv_depthwise3d", "miopen_depthwise_convolution", "miopen_convolution_transpose"),

@@ -13,7 +13,7 @@ from windtunnel.workload.program.work.traffic import Ops, Rule, fill, size, walk
 _POOLS = names(
     """
     max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d
-    fractional_max_pool2d fractional_max_pool3d lp_pool2d
+    fractional_max_pool2d fractional_max_pool3d
     """
 )
 _ADAPTIVE = [
@@ -98,11 +98,19 @@ def _sampled(call: Call) -> Ops:
     return walk(call, "resample", row=4.0, flops_each=20.0, contiguous=False)
 
 
-_UPSAMPLES = [
-    f"{prefix}_{kind}"
-    for prefix in ("upsample", "_upsample")
-    for kind in (*_TAPS, "nearest_exact1d", "nearest_exact2d", "nearest_exact3d", "bilinear2d_aa", "bicubic2d_aa", "lanczos2d_aa")
-]
+_SAMPLES = names(
+    """
+    grid_sampler_2d grid_sampler_3d cudnn_grid_sampler grid_sampler_2d_backward grid_sampler_3d_backward
+    cudnn_grid_sampler_backward affine_grid_generator roi_align _roi_align_backward roi_pool ps_roi_align deform_conv2d
+    """
+)
+_UPSAMPLES = names(
+    """
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_nearest_exact3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d upsample_trilinear3d
+    _upsample_bilinear2d_aa _upsample_bicubic2d_aa _upsample_lanczos2d_aa
+    """
+)
 
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_POOLS, _pooled),
@@ -111,6 +119,5 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_INDEXED_GRADIENTS, _index_backward),
     **dict.fromkeys(_UPSAMPLES, _resized),
     **dict.fromkeys((f"{name}_backward" for name in _UPSAMPLES), _resized_backward),
-    **dict.fromkeys(("grid_sampler_2d", "grid_sampler_3d", "cudnn_grid_sampler", "grid_sampler_2d_backward", "grid_sampler_3d_backward",
-                     "affine_grid_generator", "roi_align", "_roi_align_backward", "roi_pool", "ps_roi_align", "deform_conv2d"), _sampled),
+    **dict.fromkeys(_SAMPLES, _sampled),
 }  # fmt: skip

@@ -131,10 +131,6 @@ def _index_put(call: Call) -> Ops:
     return _put(call, 1, 2, bool(call.option("accumulate", 3, False)))
 
 
-def _taken_put(call: Call) -> Ops:
-    return _put(call, 1, 2, bool(call.option("accumulate", 3, False)))
-
-
 def _masked_put(call: Call) -> Ops:
     return walk(call, "scatter", contiguous=False)
 
@@ -168,50 +164,52 @@ def _pieces(call: Call) -> Ops:
 
 _COPIES = names(
     """
-    copy copy_ _to_copy clone contiguous_copy _copy_from _copy_from_and_resize copy_to copy_strided lift_fresh_copy
+    copy copy_ _to_copy clone _copy_from _copy_from_and_resize copy_strided lift_fresh_copy _cudnn_rnn_flatten_weight
+    _pack_padded_sequence _pack_padded_sequence_backward
     """
 )
 _CHANGES = names(
     """
-    contiguous to reshape flatten ravel pin_memory _pin_memory type_as view_copy_if resolve_layout
+    contiguous to reshape flatten ravel pin_memory _pin_memory type_as
     """
 )
 _VIEW_COPIES = names(
     """
     view_copy permute_copy transpose_copy t_copy expand_copy slice_copy select_copy squeeze_copy unsqueeze_copy
     as_strided_copy detach_copy alias_copy diagonal_copy unfold_copy _reshape_copy _reshape_alias_copy view_as_real_copy
-    view_as_complex_copy lift_copy
+    view_as_complex_copy
     """
 )
 _MOVES = names(
     """
     repeat tile roll constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
     replication_pad2d replication_pad3d diag diag_embed diagflat block_diag repeat_interleave channel_shuffle pixel_shuffle
-    pixel_unshuffle native_channel_shuffle rot90 kron tril_copy vander _chunk_cat chunk_cat all_gather_copy_in im2col col2im
+    pixel_unshuffle native_channel_shuffle rot90 kron vander _chunk_cat chunk_cat all_gather_copy_in im2col col2im
     unfold_backward reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward
     replication_pad2d_backward replication_pad3d_backward _padded_dense_to_jagged_forward _jagged_to_padded_dense_forward
     """
 )
+
+_BY_FIRST = names("embedding _embedding_bag _embedding_bag_forward_only index _unsafe_index take _unsafe_masked_index")
+_BY_SECOND = names("index_select gather take_along_dim")
+_SCATTERS = names("scatter scatter_add scatter_reduce index_add index_copy index_fill index_reduce")
+_PUTS = names("index_put _index_put_impl_ _unsafe_index_put _unsafe_masked_index_put_accumulate put")
 
 RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_COPIES, _copy),
     **dict.fromkeys(_VIEW_COPIES, _copy),
     **dict.fromkeys(_CHANGES, _copy_if_changed),
     **dict.fromkeys(_MOVES, _moved),
-    **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "_foreach_cat"), _joined),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "_stack"), _joined),
     "flip": _flipped,
-    **dict.fromkeys(("split_with_sizes_copy", "split_copy", "unbind_copy", "chunk_copy"), _pieces),
-    **dict.fromkeys(
-        ("embedding", "_embedding_bag", "_embedding_bag_forward_only", "index", "_unsafe_index", "take", "_unsafe_masked_index"), _by_table
-    ),
-    **dict.fromkeys(("index_select", "gather", "take_along_dim"), _by_index),
-    **dict.fromkeys(("masked_select",), _masked),
-    **dict.fromkeys(("scatter", "scatter_", "scatter_add", "scatter_add_", "scatter_reduce", "scatter_reduce_", "index_add", "index_add_",
-                     "index_copy", "index_copy_", "index_fill", "index_fill_", "index_reduce", "index_reduce_"), _scattered),
-    **dict.fromkeys(("index_put", "index_put_", "_index_put_impl_", "_unsafe_index_put", "_unsafe_masked_index_put_accumulate"), _index_put),
-    **dict.fromkeys(("put", "put_"), _taken_put),
-    **dict.fromkeys(("masked_scatter", "masked_scatter_", "masked_scatter_backward"), _masked_put),
+    **dict.fromkeys(("split_with_sizes_copy", "split_copy", "unbind_copy"), _pieces),
+    **dict.fromkeys(_BY_FIRST, _by_table),
+    **dict.fromkeys(_BY_SECOND, _by_index),
+    "masked_select": _masked,
+    **dict.fromkeys(_SCATTERS, _scattered),
+    **dict.fromkeys(_PUTS, _index_put),
+    **dict.fromkeys(("masked_scatter", "masked_scatter_backward"), _masked_put),
     **dict.fromkeys(("embedding_dense_backward", "_embedding_bag_dense_backward"), _embedding_backward),
     **dict.fromkeys(("slice_backward", "select_backward", "diagonal_backward"), _slice_backward),
     **dict.fromkeys(("slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter"), _placed),
-}  # fmt: skip
+}

@@ -192,6 +192,12 @@ def _loss_backward(call: Call) -> Ops:
     return walk(call, "pointwise", flops_each=3.0)
 
 
+def _weight_norm(call: Call) -> Ops:
+    """Each output's weights folded to their length, and scaled to the one that was learned."""
+    v = call.option("v", 1 if call.name.endswith("backward") else 0)
+    return walk(call, "norm", row=v.numel / max(v.shape[0], 1), flops_each=4.0)
+
+
 def _ctc(call: Call) -> Ops:
     return walk(call, "scan", row=float(call.args[0].shape[0]), flops_each=10.0)
 
@@ -205,8 +211,15 @@ def _statistics(call: Call) -> Ops:
 
 _LOSSES = names(
     """
-    mse_loss smooth_l1_loss huber_loss binary_cross_entropy soft_margin_loss multi_margin_loss multilabel_margin_loss_forward
-    binary_cross_entropy_with_logits l1_loss kl_div poisson_nll_loss
+    mse_loss smooth_l1_loss huber_loss binary_cross_entropy soft_margin_loss multi_margin_loss
+    multilabel_margin_loss_forward binary_cross_entropy_with_logits l1_loss kl_div poisson_nll_loss
+    """
+)
+
+_LOSS_GRADIENTS = names(
+    """
+    mse_loss_backward smooth_l1_loss_backward huber_loss_backward binary_cross_entropy_backward soft_margin_loss_backward
+    multi_margin_loss_backward multilabel_margin_loss_backward
     """
 )
 
@@ -233,11 +246,12 @@ RULES: Mapping[str, Rule] = {
     "batch_norm_update_stats": _statistics,
     **dict.fromkeys(("_softmax", "_log_softmax", "softmax", "log_softmax", "_safe_softmax", "special_softmax"), _softmax),
     **dict.fromkeys(("_softmax_backward_data", "_log_softmax_backward_data"), _softmax_backward),
+    **dict.fromkeys(("_weight_norm_interface", "_weight_norm_interface_backward"), _weight_norm),
     "_masked_softmax": _masked_softmax,
     "_masked_softmax_backward": _softmax_backward,
     **dict.fromkeys(("nll_loss_forward", "nll_loss2d_forward", "nll_loss", "nll_loss_nd"), _nll),
     **dict.fromkeys(("nll_loss_backward", "nll_loss2d_backward"), _nll_backward),
     **dict.fromkeys(_LOSSES, _loss),
-    **dict.fromkeys((f"{name.removesuffix('_forward')}_backward" for name in _LOSSES), _loss_backward),
+    **dict.fromkeys(_LOSS_GRADIENTS, _loss_backward),
     **dict.fromkeys(("_ctc_loss", "_ctc_loss_backward", "_cudnn_ctc_loss"), _ctc),
 }

@@ -11,6 +11,7 @@ from typing import Literal
 from windtunnel.workload.ops import AttentionBackward, Gemm
 from windtunnel.workload.program.call import Call, TensorSpec
 from windtunnel.workload.program.work.attention import attention
+from windtunnel.workload.program.work.naming import names
 from windtunnel.workload.program.work.traffic import Ops, Rule, tensors, walk
 
 _CAUSAL_SPARSE_MODES = frozenset({2, 3})
@@ -31,7 +32,7 @@ def _heads(spec: TensorSpec, layout: str, heads: int) -> TensorSpec:
 
 
 def _fusion_attention(call: Call) -> Ops:
-    heads, layout = int(call.args[-1 if len(call.args) < 5 else 3]), str(call.option("input_layout", 4, "BSH"))
+    heads, layout = int(call.option("head_num", 3, 1)), str(call.option("input_layout", 4, "BSH"))
     return _attention(call, call.args[0], call.args[1], call.args[2], heads, layout)
 
 
@@ -96,14 +97,21 @@ def _cast(call: Call) -> Ops:
     return walk(call, "copy")
 
 
+_NORMS = names("npu_rms_norm npu_add_rms_norm npu_rms_norm_backward npu_add_layer_norm npu_layer_norm_eval")
+_EACH = names(
+    """
+    npu_rotary_mul npu_rotary_mul_backward npu_swiglu npu_swiglu_backward npu_gelu npu_gelu_backward npu_geglu npu_fast_gelu
+    npu_silu npu_apply_rotary_pos_emb npu_dynamic_quant
+    """
+)
+
 RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("npu_rms_norm", "npu_add_rms_norm", "npu_rms_norm_backward", "npu_add_layer_norm", "npu_layer_norm_eval"), _norm),
+    **dict.fromkeys(_NORMS, _norm),
     **dict.fromkeys(("npu_scaled_masked_softmax", "npu_scaled_masked_softmax_backward"), _softmax),
-    **dict.fromkeys(("npu_rotary_mul", "npu_rotary_mul_backward", "npu_swiglu", "npu_swiglu_backward", "npu_gelu", "npu_gelu_backward",
-                     "npu_geglu", "npu_fast_gelu", "npu_silu", "npu_apply_rotary_pos_emb", "npu_dynamic_quant"), _each),
+    **dict.fromkeys(_EACH, _each),
     **dict.fromkeys(("npu_dtype_cast", "_npu_dtype_cast", "npu_format_cast"), _cast),
     "npu_fusion_attention": _fusion_attention,
     "npu_fusion_attention_v2": _fusion_attention,
     "npu_fusion_attention_grad": _fusion_attention_backward,
     "npu_grouped_matmul": _grouped_matmul,
-}  # fmt: skip
+}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from windtunnel.workload.ops import Pass, PassKind
 from windtunnel.workload.program.call import Call, TensorSpec
-from windtunnel.workload.program.work.pointwise import FLOPS
 from windtunnel.workload.program.work.naming import in_place
+from windtunnel.workload.program.work.pointwise import FLOPS
 from windtunnel.workload.program.work.traffic import Ops, Rule, operands, results, size, tensors, walk
 
 FOREACH = "_foreach_"

@@ -104,7 +104,7 @@ def _cudnn_backward(call: Call) -> Ops:
 
 
 def _named(call: Call) -> Ops:
-    """``lstm.input`` and its kin (x, state, weights, has_biases, layers, dropout, train, both ways, batch first), or ``.data``."""
+    """``lstm.input`` and its kin (x, state, weights, has_biases, layers, dropout, train, both ways, batch first) or ``.data``."""
     x = call.args[0]
     packed = call.op.endswith(".data")
     at = 2 if packed else 1

@@ -13,14 +13,17 @@ from windtunnel.workload.program.work.traffic import ROW_ON_CHIP_BYTES, Ops, Rul
 _REDUCTIONS = names(
     """
     sum nansum mean nanmean amax amin aminmax max min argmax argmin all any prod var std var_mean std_mean norm
-    linalg_vector_norm logsumexp count_nonzero _is_all_true _is_any_true linalg_norm linalg_matrix_norm sum_to_size trace dist
-    equal_all hash_tensor _local_scalar_dense_sum native_norm renorm xor_sum
+    linalg_vector_norm logsumexp count_nonzero _is_all_true _is_any_true linalg_norm linalg_matrix_norm sum_to_size trace
+    dist hash_tensor renorm batch_norm_backward_reduce segment_reduce
     """
 )
 _NORM_DIM = {"linalg_vector_norm": 2, "norm": 2}
-_ORDERED = names("""
-sort argsort topk kthvalue median nanmedian mode unique unique_consecutive _unique2 unique_dim msort quantile searchsorted bucketize
-""")
+_ORDERED = names(
+    """
+    sort argsort topk kthvalue median nanmedian mode unique unique_consecutive _unique2 unique_dim msort quantile
+    searchsorted bucketize _unique
+    """
+)
 _SCANS = names(
     "cumsum cumprod cummax cummin _cummax_helper _cummin_helper logcumsumexp _logcumsumexp diff nonzero nonzero_static trapezoid"
 )
@@ -31,8 +34,8 @@ _FACTORISATIONS = {
     "linalg_lu_factor_ex": 2 / 3, "linalg_lu": 2 / 3, "lu_unpack": 0.0, "linalg_lu_solve": 2.0, "_linalg_solve_ex": 8 / 3,
     "linalg_solve_triangular": 1.0, "triangular_solve": 1.0, "_linalg_det": 2 / 3, "_linalg_slogdet": 2 / 3, "linalg_qr": 4 / 3,
     "linalg_householder_product": 4 / 3, "ormqr": 2.0, "geqrf": 4 / 3, "linalg_ldl_factor_ex": 1 / 3, "linalg_ldl_solve": 2.0,
-    "_linalg_eigh": 9.0, "linalg_eigh": 9.0, "_linalg_eigvals": 10.0, "linalg_eig": 25.0, "_linalg_svd": 21.0, "linalg_lstsq": 4.0,
-    "linalg_matrix_exp": 30.0, "linalg_pinv": 25.0,
+    "_linalg_eigh": 9.0, "linalg_eigh": 9.0, "_linalg_eigvals": 10.0, "linalg_eig": 25.0, "_linalg_svd": 21.0,
+    "linalg_lstsq": 4.0,    "linalg_matrix_exp": 30.0, "linalg_pinv": 25.0,
 }  # fmt: skip
 """FLOPs over n cubed of a square matrix, leading term. **Source:** Golub and Van Loan, Matrix Computations, 4th edition, the
 operation counts beside each algorithm (the iterative ones: with vectors, to convergence as it usually is)."""

@@ -81,6 +81,8 @@ def innermost(spec: TensorSpec) -> int:
     """
     if not spec.stride:
         return next((i for i, n in enumerate(reversed(spec.shape), 1) if n > 1), 0)
+    if 0 in spec.stride and any(n > 1 and not step for n, step in zip(spec.shape, spec.stride, strict=True)):
+        return 0  # expanded: its few elements come from the cache
     spread = False
     for i in range(len(spec.shape) - 1, -1, -1):
         if spec.shape[i] > 1:

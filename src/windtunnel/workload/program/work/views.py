@@ -12,8 +12,8 @@ VIEWS = frozenset(
     detach_ alias _reshape_alias unfold view_as view_as_real view_as_complex _conj _neg_view real imag diagonal
     linalg_diagonal lift lift_fresh narrow swapaxes swapaxes_ swapdims swapdims_ movedim moveaxis adjoint mT mH matrix_H
     numpy_T unflatten tensor_split hsplit vsplit dsplit positive _fw_primal _make_dual _unpack_dual slice_inverse values
-    indices _values _indices _nested_get_values _nested_view_from_jagged _nested_view_from_buffer broadcast_to view_dtype
-    reshape_as _sparse_broadcast_to squeeze_multiple expand_dims broadcast_in_dim collapse_view split_dim
+    indices _values _indices _nested_get_values _nested_view_from_jagged _nested_view_from_buffer broadcast_to reshape_as
+    _sparse_broadcast_to broadcast_in_dim collapse_view split_dim _lazy_clone
     """
     )
 )
@@ -32,14 +32,15 @@ SET_ASIDE = frozenset(
 ASKED = frozenset(
     names(
         """
-    sym_size sym_numel sym_stride sym_storage_offset size stride numel dim is_contiguous is_non_overlapping_and_dense
-    is_same_size is_pinned _is_zerotensor is_complex is_floating_point device _assert_async _functional_assert_async
-    _assert_scalar _functional_assert_scalar _assert_tensor_metadata sym_constrain_range sym_constrain_range_for_size profiler
-    _version _has_compatible_shallow_copy_type _nested_tensor_size _nested_tensor_strides _nested_get_lengths
-    _nested_get_offsets _nested_get_ragged_idx _nested_get_jagged_dummy _nested_get_min_seqlen _nested_get_max_seqlen
-    is_set_to _debug_has_internal_overlap retain_grad requires_grad_ output_nr is_leaf data set_data layout promote_types
-    result_type can_cast _record_function_enter _record_function_enter_new _record_function_exit _local_scalar_dense item
-    is_nonzero
+    sym_size sym_numel sym_stride sym_storage_offset size stride numel dim is_contiguous is_same_size is_pinned
+    _is_zerotensor is_complex is_floating_point _assert_async _functional_assert_async _assert_scalar
+    _functional_assert_scalar _assert_tensor_metadata sym_constrain_range sym_constrain_range_for_size _version
+    _has_compatible_shallow_copy_type _nested_tensor_size _nested_tensor_strides _nested_get_lengths _nested_get_offsets
+    _nested_get_ragged_idx _nested_get_jagged_dummy _nested_get_min_seqlen _nested_get_max_seqlen is_set_to
+    _debug_has_internal_overlap retain_grad requires_grad_ output_nr is_leaf data set_data promote_types result_type
+    can_cast _record_function_enter _record_function_enter_new _record_function_exit _local_scalar_dense item is_nonzero
+    _fused_sdp_choice _use_cudnn_ctc_loss _use_cudnn_rnn_flatten_weight cudnn_is_acceptable is_conj is_neg is_signed
+    is_inference storage_offset get_device sym_is_contiguous _shape_as_tensor dense_dim sparse_dim retains_grad
     """
     )
 )

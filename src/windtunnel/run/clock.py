@@ -1,0 +1,47 @@
+"""The program's own timers on the virtual clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from windtunnel.run.machine import Machine
+
+_SECONDS = ("time", "perf_counter", "monotonic", "process_time")
+
+
+@contextmanager
+def script_clock(machine: Machine) -> Iterator[None]:
+    """While entered, ``time.time``, ``perf_counter``, ``monotonic`` (and their ``_ns``) advance with the virtual host, and
+    ``sleep`` lets it sleep. Only what the host does for the device takes time: plain Python takes none."""
+    begun = {name: getattr(time, name)() for name in _SECONDS}
+    kept = {name: getattr(time, name) for name in (*_SECONDS, *(f"{n}_ns" for n in _SECONDS), "sleep")}
+
+    def seconds(name: str) -> Any:
+        def read() -> float:
+            machine.flush()
+            return begun[name] + machine.timeline.host_s
+
+        return read
+
+    def nanoseconds(name: str) -> Any:
+        def read() -> int:
+            machine.flush()
+            return int((begun[name] + machine.timeline.host_s) * 1e9)
+
+        return read
+
+    def sleep(duration: float) -> None:
+        machine.timeline.host_s += max(duration, 0.0)
+
+    for name in _SECONDS:
+        setattr(time, name, seconds(name))
+        setattr(time, f"{name}_ns", nanoseconds(name))
+    time.sleep = sleep
+    try:
+        yield
+    finally:
+        for name, old in kept.items():
+            setattr(time, name, old)

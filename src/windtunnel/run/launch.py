@@ -1,0 +1,92 @@
+"""A script on a virtual chip, in a process of its own: one process, one device name, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from windtunnel.errors import WindtunnelError
+from windtunnel.run.places import place
+from windtunnel.run.record import RunReport
+from windtunnel.run.script import Ended, check_script, run_script
+
+
+def run_program(
+    script: str, args: Sequence[str] = (), *, on: str, module: bool = False, steps: int | None = None, values: bool = False,
+    clock: Literal["wall", "virtual"] = "wall", graph: bool = False, keep_launches: bool = True,
+) -> RunReport:  # fmt: skip
+    """Run ``script`` (a file, or with ``module`` a module's name) with ``args`` on the chip or system ``on``.
+
+    Its output goes where this process's goes. steps: end it after so many. values: compute real numbers on the CPU. clock:
+    what its own timers read. graph: operators launched as from a captured graph. Raises UnknownNameError,
+    InvalidInputError, MissingFactError before anything runs; what the script itself raises is in the report.
+    """
+    check_script(script, module=module)
+    place(on)
+    options = dict(
+        script=script, args=list(args), on=on, module=module, steps=steps, values=values, clock=clock, graph=graph,
+        keep_launches=keep_launches,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="windtunnel-") as folder:
+        told, found = Path(folder) / "options", Path(folder) / "report"
+        told.write_bytes(pickle.dumps(options))
+        sys.stdout.flush()
+        process = subprocess.Popen([sys.executable, "-m", "windtunnel.run.launch", str(told), str(found)], env=os.environ.copy())
+        while True:
+            try:
+                process.wait()
+                break
+            except KeyboardInterrupt:
+                continue  # the program was interrupted too, and reports what it has
+        if not found.exists():
+            return _killed(script, on, process.returncode)
+        result = pickle.loads(found.read_bytes())  # noqa: S301 - written by our own process
+    if isinstance(result, WindtunnelError):
+        raise result
+    assert isinstance(result, RunReport)
+    return result
+
+
+def _killed(script: str, on: str, status: int) -> RunReport:
+    """The report of a program whose process died before it could report."""
+    from windtunnel.run.virtual import VirtualChip
+
+    chip = VirtualChip(on)
+    ended = Ended("failed", status)
+    return chip.report(script, ended, keep_launches=False)
+
+
+def _in_this_process(told: Path, found: Path) -> int:
+    """Run the program that ``told`` describes here, write its report to ``found``; gives the program's exit status."""
+    from windtunnel.run.virtual import VirtualChip
+
+    options = pickle.loads(told.read_bytes())  # noqa: S301 - written by our own process
+    try:
+        chip = VirtualChip(
+            options["on"], values=options["values"], virtual_clock=options["clock"] == "virtual", graph=options["graph"],
+            steps=options["steps"],
+        )  # fmt: skip
+        with chip:
+            ended = run_script(options["script"], options["args"], module=options["module"])
+        sys.stdout.flush()
+        if ended.traceback:
+            sys.stderr.write(ended.traceback)
+            sys.stderr.flush()
+        report = chip.report(options["script"], ended, keep_launches=options["keep_launches"])
+    except WindtunnelError as problem:
+        found.write_bytes(pickle.dumps(problem))
+        return problem.exit_status
+    part = found.with_suffix(".part")
+    part.write_bytes(pickle.dumps(report, protocol=pickle.HIGHEST_PROTOCOL))
+    part.replace(found)
+    return ended.exit_status
+
+
+if __name__ == "__main__":
+    os._exit(_in_this_process(Path(sys.argv[1]), Path(sys.argv[2])))
