@@ -176,8 +176,8 @@ _CHANGES = names(
 _VIEW_COPIES = names(
     """
     view_copy permute_copy transpose_copy t_copy expand_copy slice_copy select_copy squeeze_copy unsqueeze_copy
-    as_strided_copy detach_copy alias_copy diagonal_copy unfold_copy _reshape_copy _reshape_alias_copy view_as_real_copy
-    view_as_complex_copy
+    as_strided_copy detach_copy narrow_copy alias_copy diagonal_copy unfold_copy _reshape_copy _reshape_alias_copy
+    view_as_real_copy view_as_complex_copy
     """
 )
 _MOVES = names(

@@ -36,7 +36,8 @@ _COSTLY = {
         atanh arctan2 special_expit arcsin arccos arctan""",
     20.0: """gelu gelu_backward mish mish_backward erf erfc erfinv pow float_power i0 angle lgamma digamma polygamma mvlgamma
         igamma igammac special_erfcx special_i0e special_i1 special_i1e special_ndtri special_log_ndtr special_airy_ai
-        special_bessel_j0 special_bessel_j1 special_bessel_y0 special_bessel_y1 special_modified_bessel_i0 special_modified_bessel_i1
+        special_bessel_j0 special_bessel_j1
+        special_bessel_y0 special_bessel_y1 special_modified_bessel_i0 special_modified_bessel_i1
         special_modified_bessel_k0 special_modified_bessel_k1 special_scaled_modified_bessel_k0 special_scaled_modified_bessel_k1
         special_spherical_bessel_j0 special_zeta special_chebyshev_polynomial_t special_chebyshev_polynomial_u
         special_chebyshev_polynomial_v special_chebyshev_polynomial_w special_shifted_chebyshev_polynomial_t

@@ -39,8 +39,9 @@ ASKED = frozenset(
     _nested_get_ragged_idx _nested_get_jagged_dummy _nested_get_min_seqlen _nested_get_max_seqlen is_set_to
     _debug_has_internal_overlap retain_grad requires_grad_ output_nr is_leaf data set_data promote_types result_type
     can_cast _record_function_enter _record_function_enter_new _record_function_exit _local_scalar_dense item is_nonzero
-    _fused_sdp_choice _use_cudnn_ctc_loss _use_cudnn_rnn_flatten_weight cudnn_is_acceptable is_conj is_neg is_signed
-    is_inference storage_offset get_device sym_is_contiguous _shape_as_tensor dense_dim sparse_dim retains_grad
+    _fused_sdp_choice _linalg_check_errors _use_cudnn_ctc_loss _use_cudnn_rnn_flatten_weight cudnn_is_acceptable is_conj
+    is_neg is_signed is_inference storage_offset get_device sym_is_contiguous _shape_as_tensor dense_dim sparse_dim
+    retains_grad
     """
     )
 )
