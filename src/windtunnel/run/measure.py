@@ -104,9 +104,9 @@ def _measure_all(
     left = [case for case in todo if case.id not in there]
     for i, case in enumerate(left):
         spent = time.perf_counter() - began
+        report.left = len(left) - i
         if progress is not None:
             progress(Progress(i, len(left), spent, case.id))
-        report.left = len(left) - i
         if spent > until:
             return
         budget = (until - spent) / (len(left) - i)

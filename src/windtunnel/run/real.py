@@ -79,14 +79,16 @@ def report_of(observer: Observer, ended: Ended, model: CostModel | None, *, prog
         f"PyTorch {torch.__version__}",
         tuple(notes),
     )
-    return _report(ended, kind, measured, told, model, program, observer.device)
+    return _report(ended, kind, len(spans), measured, told, model, program, observer.device)
 
 
 def _report(
-    ended: Ended, kind: str, measured: Measured, told: Prediction | None, model: CostModel | None, program: str, on: Device
-) -> RunReport:
+    ended: Ended, kind: str, ran: int, measured: Measured, told: Prediction | None, model: CostModel | None, program: str,
+    on: Device,
+) -> RunReport:  # fmt: skip
+    """ran: steps that there were, all of which the prediction takes to be alike."""
     predicted = told or Prediction(0.0, 0.0, Evidence.DATASHEET, 0.0, "", (), (), ())
-    width = math.exp(predicted.spread)
+    width, took = math.exp(predicted.spread), predicted.seconds
     top = _peak_of(model, predicted.dtype)
     memory = on.memory() or 0
     return RunReport(
@@ -96,14 +98,14 @@ def _report(
         ranks=1,
         status=ended.status,
         step_kind=kind,
-        steps=(StepTime(0.0, predicted.seconds, predicted.seconds, 0.0),) if told is not None else (),
-        step_s=predicted.seconds,
-        interval_s=(predicted.seconds / width, predicted.seconds * width),
+        steps=tuple(StepTime(i * took, (i + 1) * took, took, 0.0) for i in range(ran)),
+        step_s=took,
+        interval_s=(took / width, took * width),
         evidence=predicted.evidence,
         flops_per_step=predicted.flops,
         peak_flops_per_s=top,
         dtype=predicted.dtype,
-        mfu=predicted.flops / (predicted.seconds * top) if top and predicted.seconds else 0.0,
+        mfu=predicted.flops / (took * top) if top and took else 0.0,
         by_operator=predicted.by_operator,
         by_module=(),
         by_line=(),
