@@ -2,12 +2,13 @@
 
     python tools/operator_parts.py
 
-Needs the CPU wheel of PyTorch, and `expecttest` for its test suite. Which overloads are composite is the wheel's native_functions.yaml; a structured operator hands
-its work to its variant that writes into a given tensor, says that file too. What the others call is recorded: the sample
-inputs of PyTorch's own test suite are wrapped as tensors of a device that is none (PrivateUse1, the key of plugins, so that
-kernels which ask for their device take the way that they take there), each composite kernel is run for itself, below
-autograd, and the operators are noted that it calls. An overload that no sample reaches is called with the arguments of its
-kin (its functional, in-place or out variant), else with plain ones that its schema admits. Development only.
+Needs the CPU wheel of PyTorch, and `expecttest` for its test suite. Which overloads are composite is the wheel's
+native_functions.yaml; a structured operator hands its work to its variant that writes into a given tensor, says that file too.
+What the others call is recorded: the sample inputs of PyTorch's own test suite are wrapped as tensors of a device that is none
+(PrivateUse1, the key of plugins, so that kernels which ask for their device take the way that they take there), each composite
+kernel is run for itself, below autograd, and the operators are noted that it calls. Where no sample reaches an overload, it is
+called with the arguments of its kin (its functional, in-place or out variant); if PyTorch's generator wrote its kernel, what
+that writes is taken; else plain arguments are tried that its schema admits. Development only.
 """
 
 from __future__ import annotations
@@ -35,14 +36,19 @@ from torchgen.gen import get_grouped_native_functions, parse_native_yaml
 from torchgen.model import NativeFunction, SchemaKind
 
 OUT = Path(__file__).parent.parent / "src" / "windtunnel" / "catalog" / "data" / "composites"
+READ = "parts read from its dispatcher with sample inputs of its own test suite (dense, real numbers)"
 SAMPLES = 40
+"""Sample inputs of one operator and type that are run."""
+LOOKED_INTO = 4000
 """Calls of one overload that are looked into."""
 KEPT = 6
 """Calls of one overload whose arguments are kept, to call its kin with."""
-SECONDS = 10.0
+SECONDS = 5.0
 """The longest that the samples of one operator are run."""
 HOST_ONLY = ("mkldnn", "_for_cpu", "quantized", "fbgemm", "xnnpack")
 """Operators that a kernel calls because its tensors are the CPU's: what it would call elsewhere cannot be read from that."""
+OPAQUE = ("copy_",)
+"""Composites that reach a plugin past the dispatcher, through hooks that only its own device has."""
 STAND_INS = {
     "convolution_overrideable": lambda *a: torch.ops.aten.convolution(*a),
     "convolution_backward_overrideable": lambda g, x, w, *a: torch.ops.aten.convolution_backward(g, x, w, [w.shape[0]], *a),
@@ -75,7 +81,7 @@ def write(parts: Mapping[str, str]) -> None:
     version = torch.__version__.partition("+")[0]
     lines = [
         f'torch = "{version}"',
-        f'source = "PyTorch {version} (BSD-3-Clause): parts read from its dispatcher, with sample inputs of its own test suite"',
+        f'source = "PyTorch {version} (BSD-3-Clause): {READ}"',
         "",
         "parts = '''",
         *(f"{name}: {made_of}" for name, made_of in sorted(parts.items())),
@@ -152,7 +158,12 @@ class Recorder(TorchDispatchMode):
                 self.kept[name].append(
                     tree_map(lambda v: inside(v).detach().clone() if isinstance(v, There) else v, (args, kwargs))
                 )
-        if name in self.composites and self.composites[name] is None and len(self.calls[name]) < SAMPLES and len(self.above) < 8:
+        if (
+            name in self.composites
+            and self.composites[name] is None
+            and len(self.calls[name]) < LOOKED_INTO
+            and len(self.above) < 8
+        ):
             done, out = self.look_into(name, func, args, kwargs)
             if done:
                 return out
@@ -239,10 +250,10 @@ def run_samples(recorder: Recorder) -> None:
     """Every operator that PyTorch's test suite has samples of, forward below autograd, then with its backward."""
     from torch.testing._internal.common_methods_invocations import op_db
 
-    for info in op_db:
-        dtype = next((t for t in (torch.float32, torch.int64, torch.bool, torch.complex64) if t in info.dtypes), None)
+    real = {torch.float32, torch.int64}
+    for info, dtype in itertools.product(op_db, (torch.float32, torch.int64, torch.bool, torch.complex64)):
         started = time.monotonic()
-        if dtype is None:
+        if dtype not in info.dtypes or (dtype not in real and real & set(info.dtypes)):
             continue
         for grad in (False, True):
             if grad and not (info.supports_autograd and dtype.is_floating_point):
@@ -285,8 +296,8 @@ def run_by_hand(recorder: Recorder) -> None:
         (torch.rnn_tanh, (r(5, 2, 4), r(1, 2, 3), [t[:3] for t in cell], True, 1, 0.0, False, False, False)),
         (torch.rnn_relu, (r(5, 2, 4), r(1, 2, 3), [t[:3] for t in cell], True, 1, 0.0, False, False, False)),
         (torch.affine_grid_generator, (r(1, 2, 3), [1, 1, 4, 4], False)),
-        (torch.ops.aten.convolution_backward, (r(1, 4, 6, 6), r(1, 3, 8, 8), r(4, 3, 3, 3), [4], [1, 1], [0, 0], [1, 1], False, [0, 0],
-                                               1, [True, True, True])),
+        (torch.ops.aten.convolution_backward,
+         (r(1, 4, 6, 6), r(1, 3, 8, 8), r(4, 3, 3, 3), [4], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True])),
         (torch.ops.aten._grouped_mm, (r(8, 16).bfloat16(), r(2, 16, 16).bfloat16(), torch.tensor([4, 8], dtype=torch.int32))),
         (torch.where, (r(3, 3) > 0.5, r(3, 3), 1.0)),
         (torch.where, (r(3, 3) > 0.5, 0.0, 1.0)),
@@ -391,7 +402,8 @@ def packet(name: str) -> str:
 
 
 def unrecorded(recorder: Recorder) -> list[str]:
-    return [name for name, delegate in recorder.composites.items() if delegate is None and not recorder.calls.get(name)]
+    left = [name for name, delegate in recorder.composites.items() if delegate is None and not recorder.calls.get(name)]
+    return [name for name in left if name not in OPAQUE]
 
 
 def run_plain(recorder: Recorder) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windtunnel.catalog import chip, chips
+from windtunnel.catalog.composite import parse_composites, parts_of
 from windtunnel.catalog.overload import split_overload
+from windtunnel.catalog.store import Table as StoreTable
 from windtunnel.catalog.support import STATUSES, OperatorStatus, SupportTable, plugins, support_for, support_table
 from windtunnel.errors import InvalidInputError, UnknownNameError
 
@@ -45,7 +49,7 @@ def test_any_spelling_of_a_name(spelling: str, space: str, name: str) -> None:
         ("torch_npu", "aten.no_such_operator.default", "unknown"),
         ("torch_npu", "torchvision.nms.default", "unknown"),
         ("torch_musa", "aten.sort.values", "native"),
-        ("torch_mlu", "aten.sort.values", "unknown"),
+        ("torch_mlu", "aten.poisson.default", "unknown"),
         ("cuda", "aten.mm.default", "native"),
         ("cuda", "aten.linear.default", "composite"),
         ("cuda", "aten.mkldnn_linear.default", "unknown"),
@@ -121,3 +125,123 @@ def test_a_verdict_is_all_well_only_where_all_is_known(calls: dict[str, int]) ->
 def test_an_empty_table_knows_nothing() -> None:
     table = SupportTable("torch_xyz", "", "nobody", {})
     assert table.of("mm") == OperatorStatus("aten.mm.default", "unknown", "nobody", note="no table of torch_xyz")
+
+
+@pytest.mark.parametrize(
+    ("op", "status", "via"),
+    [
+        # linear(x, w, b) is addmm(b, x, t(w)), t is transpose.int, and that is as_strided: a kernel each
+        ("aten.linear.default", "composite", ()),
+        # a determinant is an LU factorisation, which torch_npu leaves to the CPU, as all of LAPACK
+        ("aten.linalg_det.default", "cpu fallback", ("aten._linalg_det.default", "aten._linalg_det.result")),
+        ("aten.det.default", "cpu fallback", ("aten.linalg_det.default", "aten._linalg_det.default", "aten._linalg_det.result")),
+        # structured: in place, it is its variant that writes into a given tensor
+        ("aten.lgamma_.default", "cpu fallback", ("aten.lgamma.out",)),
+        ("aten.special_gammaln.default", "cpu fallback", ("aten.lgamma.default", "aten.lgamma.out")),
+        # a kernel of the plugin's own is a leaf, whatever PyTorch makes the operator of
+        ("aten.matmul.default", "native", ()),
+        ("aten.scaled_dot_product_attention.default", "native", ()),
+    ],
+)
+def test_down_to_the_leaf(op: str, status: str, via: tuple[str, ...]) -> None:
+    found = support_table("torch_npu", "2.13.0").of(op)
+    assert (found.status, found.via, found.always) == (status, via, True)
+
+
+GRAPH = {
+    "good": "leaf leaf2",
+    "deep": "good",
+    "slow": "good cpu",
+    "deep_slow": "leaf slow",
+    "now_and_then": "leaf ?cpu",
+    "below_now_and_then": "?slow",
+    "dark": "leaf nobody",
+    "slow_and_dark": "nobody cpu",
+    "dark_or_slow": "nobody ?cpu",
+    "loop": "loop2 leaf",
+    "loop2": "loop",
+    "slow_loop": "slow_loop2",
+    "slow_loop2": "slow_loop cpu",
+    "nothing": "",
+    "unseen": "-",
+    "above_unseen": "unseen",
+}
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> SupportTable:
+    """A plugin with two kernels and one fall-back, under operators that are made of others as GRAPH says."""
+    lines = "\n".join(f"{name}: {parts}" for name, parts in GRAPH.items())
+    graph = parse_composites(StoreTable("made up", {"torch": "0", "source": "made up", "parts": lines}))
+    monkeypatch.setattr("windtunnel.catalog.support.parts_of", graph.get)
+    return SupportTable("p", "1", "s", {"leaf": "listed", "leaf2": "native", "cpu": "cpu_fallback"})
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "via", "always"),
+    [
+        ("good", "composite", "", True),
+        ("deep", "composite", "", True),
+        ("slow", "cpu fallback", "cpu", True),
+        ("deep_slow", "cpu fallback", "slow cpu", True),
+        ("now_and_then", "cpu fallback", "cpu", False),
+        ("below_now_and_then", "cpu fallback", "slow cpu", False),
+        ("dark", "unknown", "nobody", True),
+        ("slow_and_dark", "cpu fallback", "cpu", True),
+        ("dark_or_slow", "unknown", "nobody", True),
+        ("loop", "composite", "", True),
+        ("slow_loop", "cpu fallback", "slow_loop2 cpu", True),
+        ("nothing", "composite", "", True),
+        ("unseen", "unknown", "", True),
+        ("above_unseen", "unknown", "unseen", True),
+    ],
+)
+def test_a_composite_is_as_the_worst_that_it_ends_in(
+    made_up: SupportTable, name: str, status: str, via: str, always: bool
+) -> None:
+    found = made_up.of(name)
+    assert (found.status, found.via, found.always) == (status, tuple(f"aten.{v}.default" for v in via.split()), always)
+    assert found.note
+    assert found.note.endswith("for some arguments") == (not always)
+
+
+@pytest.mark.parametrize("line", ["no colon", "twice: a\ntwice: b"])
+def test_a_malformed_table_of_parts_is_refused(line: str) -> None:
+    with pytest.raises(InvalidInputError, match="NAME: PART PART"):
+        parse_composites(StoreTable("x", {"torch": "0", "source": "x", "parts": line}))
+
+
+def test_parts_agree_with_the_dispatcher() -> None:
+    """PyTorch itself, asked again, calls what the table says (on the CPU, where these operators take the same way)."""
+    torch = pytest.importorskip("torch")
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Called(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.names: list[str] = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.names.append(split_overload(str(func))[1])
+            return func(*args, **(kwargs or {}))
+
+    x, y = torch.rand(4, 4), torch.rand(4)
+    for name, args in {
+        "linear": (x, x, y),
+        "layer_norm": (x, [4]),
+        "cross_entropy_loss": (x, torch.tensor([0, 1, 2, 3])),
+        "special_gammaln": (x,),
+        "linalg_det": (x,),
+        "group_norm": (x, 2),
+    }.items():
+        with torch._C._AutoDispatchBelowAutograd(), Called() as called:
+            getattr(torch.ops.aten, name).default.decompose(*args)
+        made_of = parts_of(name)
+        assert made_of is not None
+        assert set(called.names) <= {p.name for p in made_of.parts}
+        assert {p.name for p in made_of.parts if p.always} <= set(called.names)
+
+
+def test_kernels_that_came_with_a_version() -> None:
+    old, new = support_table("torch_npu", "2.1.0.post17"), support_table("torch_npu", "2.13.0")
+    assert (old.of("_fused_adam_").status, new.of("_fused_adam_").status) == ("unknown", "native")
