@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
-from windtunnel.workload.program.call import Call, TensorSpec
-
-DTYPES = {
-    torch.float64: "fp64", torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float8_e4m3fn: "fp8",
-    torch.float8_e5m2: "fp8", torch.int64: "int64", torch.int32: "int32", torch.int16: "int16", torch.int8: "int8",
-    torch.uint8: "uint8", torch.bool: "bool", torch.complex64: "complex64", torch.complex128: "complex128",
-    torch.complex32: "complex32",
-}  # fmt: skip
+from windtunnel.workload.ops import Op, Pass
+from windtunnel.workload.program.call import Call
+from windtunnel.workload.program.observe import call_of
+from windtunnel.workload.program.work import work
 
 
-def spec(tensor: torch.Tensor) -> TensorSpec:
-    return TensorSpec(tuple(map(int, tensor.shape)), DTYPES[tensor.dtype], tuple(map(int, tensor.stride())))
-
-
-def plain(value: Any) -> Any:
-    """An argument as a Call holds it."""
-    if isinstance(value, torch.Tensor):
-        return spec(value)
-    if isinstance(value, (list, tuple)):
-        return tuple(map(plain, value))
-    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    return [t for v in value for t in tensors(v)] if isinstance(value, (list, tuple)) else []
-
-
-def call_of(func: Any, args: Any, kwargs: Any, made: Any) -> Call:
-    return Call(
-        str(func),
-        tuple(map(plain, args)),
-        tuple((key, plain(value)) for key, value in kwargs.items()),
-        tuple(map(spec, tensors(made))),
-    )
+def declare_torchvision() -> None:
+    """The two schemas that torchvision's Python code wants, where its wheel carries no operators."""
+    for name in ("nms", "qnms"):
+        if not hasattr(torch.ops.torchvision, name):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 class Recorder(TorchDispatchMode):
@@ -56,3 +33,26 @@ class Recorder(TorchDispatchMode):
         made = func(*args, **(kwargs or {}))
         self.calls.append(call_of(func, args, kwargs or {}, made))
         return made
+
+
+def record(program: Callable[[], Any]) -> list[Call]:
+    """The calls that a program makes."""
+    with Recorder() as recorder:
+        program()
+    return recorder.calls
+
+
+def counted(program: Callable[[], Any]) -> tuple[list[Call], float]:
+    """(calls, FLOPs by PyTorch's own counter)."""
+    with FlopCounterMode(display=False) as counter, Recorder() as recorder:
+        program()
+    return recorder.calls, float(counter.get_total_flops())
+
+
+def ops_of(calls: list[Call]) -> list[Op]:
+    return [op for call in calls for op in work(call)]
+
+
+def matrix_flops(calls: list[Call]) -> float:
+    """FLOPs of everything but passes over memory, which PyTorch's counter leaves out too."""
+    return sum(op.flops * op.count for op in ops_of(calls) if not isinstance(op, Pass))

@@ -20,7 +20,7 @@ _REDUCTIONS = names(
 _NORM_DIM = {"linalg_vector_norm": 2, "norm": 2}
 _ORDERED = names(
     """
-    sort argsort topk kthvalue median nanmedian mode unique unique_consecutive _unique2 unique_dim msort quantile
+    sort argsort topk kthvalue median nanmedian mode unique_consecutive _unique2 unique_dim msort quantile
     searchsorted bucketize _unique
     """
 )

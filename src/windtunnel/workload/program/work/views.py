@@ -13,7 +13,7 @@ VIEWS = frozenset(
     linalg_diagonal lift lift_fresh narrow swapaxes swapaxes_ swapdims swapdims_ movedim moveaxis adjoint mT mH matrix_H
     numpy_T unflatten tensor_split hsplit vsplit dsplit positive _fw_primal _make_dual _unpack_dual slice_inverse values
     indices _values _indices _nested_get_values _nested_view_from_jagged _nested_view_from_buffer broadcast_to reshape_as
-    _sparse_broadcast_to broadcast_in_dim collapse_view split_dim _lazy_clone
+    _sparse_broadcast_to broadcast_in_dim collapse_view split_dim
     """
     )
 )
@@ -23,7 +23,7 @@ SET_ASIDE = frozenset(
     names(
         """
     empty empty_like empty_strided empty_permuted empty_quantized new_empty new_empty_strided _efficientzerotensor resize_
-    resize_as_ set_ record_stream _empty_affine_quantized _resize_output_
+    resize_as_ set_ record_stream _empty_affine_quantized _resize_output_ _lazy_clone
     """
     )
 )
