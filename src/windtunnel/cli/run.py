@@ -132,7 +132,7 @@ def run(
             reports.append(report)
             if report.status == "stopped" and steps is None:
                 break  # interrupted: what is there is shown, and no further chip is begun
-    written = _write(reports, html, trace)
+    written = _write(reports, refused, html, trace)
     _show(reports, refused, as_json=as_json, top=top, detail=detail)
     for path in written:
         click.echo(f"wrote {path}", err=True)
@@ -146,7 +146,7 @@ def _exit_status(report: RunReport) -> int:
     return 128 - report.exit_status if report.exit_status < 0 else report.exit_status
 
 
-def _write(reports: Sequence[RunReport], html: Path | None, trace: Path | None) -> list[Path]:
+def _write(reports: Sequence[RunReport], refused: dict[str, str], html: Path | None, trace: Path | None) -> list[Path]:
     """The files that were asked for, before anything is said."""
     if not reports:
         return []
@@ -154,7 +154,7 @@ def _write(reports: Sequence[RunReport], html: Path | None, trace: Path | None) 
     if html is not None:
         from windtunnel.web.run_report import write_run_report
 
-        write_run_report(reports, html)
+        write_run_report(reports, html, refused=refused)
         written.append(html)
     if trace is not None:
         from windtunnel.run.trace import write_trace
