@@ -11,7 +11,7 @@ torch: Any = pytest.importorskip("torch")
 
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack  # noqa: E402
 
-from windtunnel.run.devices import device_named  # noqa: E402
+from windtunnel.run.devices import Device, device_named  # noqa: E402
 from windtunnel.run.observer import Observer  # noqa: E402
 from windtunnel.run.script import StopProgram  # noqa: E402
 
@@ -113,6 +113,45 @@ def test_a_program_s_own_modes_are_left_alone() -> None:
         train(4)
     assert totals == [plain.get_total_flops()]
     assert len(observer.optimizer_steps) == 4
+
+
+class Clockwork:
+    """An accelerator's module whose events stand a millisecond apart, and can be read only once it was waited for."""
+
+    def __init__(self) -> None:
+        self.ticks, self.waits, self.spun = 0, 0, 0
+        clockwork = self
+
+        class Event:
+            def __init__(self, enable_timing: bool) -> None:
+                assert enable_timing
+
+            def record(self) -> None:
+                clockwork.ticks += 1
+                self.at, self.before = clockwork.ticks, clockwork.waits
+
+            def elapsed_time(self, end: Any) -> float:
+                assert clockwork.waits > end.before, "read before the device was waited for"
+                return float(end.at - self.at)
+
+        self.Event = Event
+
+    def synchronize(self) -> None:
+        self.waits += 1
+
+    def _sleep(self, cycles: int) -> None:
+        self.spun += cycles > 0
+
+
+def test_operators_of_a_device_that_runs_ahead_are_timed_by_events_read_at_the_end() -> None:
+    module = Clockwork()
+    observer = Observer(Device("cuda", 0, "made up", module))
+    with observer.watching():
+        train(5)
+    _, steps = observer.steps()
+    assert [span.operators is not None for span in steps] == [True, False, True, False, True]
+    assert {one.seconds for span in steps for one in span.operators or ()} == {1e-3}
+    assert module.spun == 2  # before the third and the fifth step the host gets a head start
 
 
 @pytest.mark.device

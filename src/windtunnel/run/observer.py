@@ -26,6 +26,10 @@ from windtunnel.workload.program.observe import call_of
 StepKind = Literal["optimizer step", "forward", "program"]
 
 
+_NO_WORK = ("profiler", "prim")
+"""Namespaces of operators that ask or mark something and compute nothing."""
+
+
 @dataclass(slots=True)
 class Ran:
     """One operator that ran: its call, and its seconds (NaN until the device's events are read)."""
@@ -63,7 +67,7 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        if func.is_view:
+        if func.is_view or func.namespace in _NO_WORK:
             return func(*args, **kwargs)
         if _made_of_others(func):
             with self:

@@ -21,6 +21,7 @@ from windtunnel.run.observer import Observer
 from windtunnel.run.record import Measured, MemoryReport, RunReport, StepTime
 from windtunnel.run.script import Ended, check_script, run_script
 
+COMPILED = "torch.compile: steps timed as a whole ran compiled; operators were measured, and priced, as eager ones"
 MOST_MISSING = 3
 """Reasons for what was not priced that the notes name."""
 
@@ -67,7 +68,12 @@ def report_of(observer: Observer, ended: Ended, model: CostModel | None, *, prog
     detailed = [s.operators for s in spans if s.operators is not None]
     detailed = detailed[1:] or detailed
     compared, told = compare(detailed, model)
-    notes = [*_about_measuring(kind, [s.operators is None for s in spans], detailed), *_about_prediction(observer, model, told)]
+    compiled = [COMPILED] if _compiled() else []
+    notes = [
+        *compiled,
+        *_about_measuring(kind, [s.operators is None for s in spans], detailed),
+        *_about_prediction(observer, model, told),
+    ]
     measured = Measured(
         observer.device.name,
         model.chip.id if model is not None else "",
@@ -137,6 +143,12 @@ def _about_measuring(kind: str, undisturbed: Sequence[bool], detailed: Sequence[
         return ["one step only: its time includes what the first step alone does, less what measuring cost"]
     alone = sum(undisturbed)
     return [f"{alone} step(s) timed as a whole, undisturbed; {len(detailed)} other(s) measured operator by operator"]
+
+
+def _compiled() -> bool:
+    """Whether torch.compile made anything of the program."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return dynamo is not None and bool(dynamo.counters["stats"].get("unique_graphs"))
 
 
 def _about_prediction(observer: Observer, model: CostModel | None, told: Prediction | None) -> list[str]:
