@@ -128,9 +128,9 @@ def test_programs_are_made_of_known_operators(name: str) -> None:
 
 MODELS = {
     "LlamaConfig": {"intermediate_size": 64, "num_key_value_heads": 2},
-    "GPT2Config": {},
     "DeepseekV3Config": {
-        "num_key_value_heads": 4, "intermediate_size": 64, "moe_intermediate_size": 16, "n_routed_experts": 4, "n_group": 2, "topk_group": 1,
+        "num_key_value_heads": 4, "intermediate_size": 64, "moe_intermediate_size": 16,
+        "n_routed_experts": 4, "n_group": 2, "topk_group": 1,
         "num_experts_per_tok": 2, "kv_lora_rank": 16, "q_lora_rank": 24, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8,
         "v_head_dim": 8, "first_k_dense_replace": 1,
     },

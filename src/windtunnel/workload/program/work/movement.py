@@ -184,11 +184,18 @@ _MOVES = names(
     """
     repeat tile roll constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
     replication_pad2d replication_pad3d diag diag_embed diagflat block_diag repeat_interleave channel_shuffle pixel_shuffle
-    pixel_unshuffle native_channel_shuffle rot90 kron vander _chunk_cat chunk_cat all_gather_copy_in im2col col2im
+    pixel_unshuffle native_channel_shuffle rot90 kron vander _chunk_cat chunk_cat im2col col2im
     unfold_backward reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward
     replication_pad2d_backward replication_pad3d_backward _padded_dense_to_jagged_forward _jagged_to_padded_dense_forward
     """
 )
+
+
+def _copied_in(call: Call) -> Ops:
+    """FSDP's own shards copied to their place in what will be gathered; that place comes back with the whole."""
+    shards = size(tensors(call.args[0]))
+    return walk(call, "copy", reads=shards, writes=shards, contiguous=True)
+
 
 _BY_FIRST = names("embedding _embedding_bag _embedding_bag_forward_only index _unsafe_index take _unsafe_masked_index")
 _BY_SECOND = names("index_select gather take_along_dim")
@@ -202,6 +209,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_MOVES, _moved),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "_stack"), _joined),
     "flip": _flipped,
+    "all_gather_copy_in": _copied_in,
     **dict.fromkeys(("split_with_sizes_copy", "split_copy", "unbind_copy"), _pieces),
     **dict.fromkeys(_BY_FIRST, _by_table),
     **dict.fromkeys(_BY_SECOND, _by_index),
