@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils import _python_dispatch
 from torch.utils.flop_counter import FlopCounterMode
 
 from windtunnel.workload.ops import Op, Pass
@@ -22,7 +22,10 @@ def declare_torchvision() -> None:
             torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
-class Recorder(TorchDispatchMode):
+TorchDispatchMode: Any = _python_dispatch.TorchDispatchMode
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[misc]
     """Every dispatcher call within it, in order, as ``calls``."""
 
     def __init__(self) -> None:
@@ -37,14 +40,16 @@ class Recorder(TorchDispatchMode):
 
 def record(program: Callable[[], Any]) -> list[Call]:
     """The calls that a program makes."""
-    with Recorder() as recorder:
+    recorder = Recorder()
+    with recorder:
         program()
     return recorder.calls
 
 
 def counted(program: Callable[[], Any]) -> tuple[list[Call], float]:
     """(calls, FLOPs by PyTorch's own counter)."""
-    with FlopCounterMode(display=False) as counter, Recorder() as recorder:
+    recorder = Recorder()
+    with FlopCounterMode(display=False) as counter, recorder:
         program()
     return recorder.calls, float(counter.get_total_flops())
 

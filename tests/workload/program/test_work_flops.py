@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_channels_last_is_told_from_strides() -> None:
     x, w = t(2, 4, 8, 8), t(6, 4, 3, 3)
     last = torch.channels_last
     for image, weight, told in ((x, w, False), (x.to(memory_format=last), w, True), (x, w.to(memory_format=last), True)):
-        made = ops_of(record(lambda image=image, weight=weight: F.conv2d(image, weight)))
+        made = ops_of(record(partial(F.conv2d, image, weight)))
         assert [op.channels_last for op in made if isinstance(op, Convolution)] == [told]
 
 
