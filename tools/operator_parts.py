@@ -160,6 +160,7 @@ class Recorder(TorchDispatchMode):
                 )
         if (
             name in self.composites
+            and name not in OPAQUE
             and self.composites[name] is None
             and len(self.calls[name]) < LOOKED_INTO
             and len(self.above) < 8
@@ -299,6 +300,7 @@ def run_by_hand(recorder: Recorder) -> None:
         (torch.ops.aten.convolution_backward,
          (r(1, 4, 6, 6), r(1, 3, 8, 8), r(4, 3, 3, 3), [4], [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, True])),
         (torch.ops.aten._grouped_mm, (r(8, 16).bfloat16(), r(2, 16, 16).bfloat16(), torch.tensor([4, 8], dtype=torch.int32))),
+        (torch.Tensor.contiguous, (r(3, 4).t(),)),
         (torch.where, (r(3, 3) > 0.5, r(3, 3), 1.0)),
         (torch.where, (r(3, 3) > 0.5, 0.0, 1.0)),
         (torch.clip, (r(3, 3), r(3, 3), r(3, 3))),

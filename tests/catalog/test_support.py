@@ -118,7 +118,7 @@ def test_a_verdict_is_all_well_only_where_all_is_known(calls: dict[str, int]) ->
     assert sum(census.counts.values()) == len(calls)
     assert tuple(census.counts) == STATUSES
     fine = all(row.status in ("native", "composite") for row, _ in census.rows)
-    assert census.all_on_chip == (fine and bool(calls)) or not calls
+    assert census.all_on_chip == (fine and bool(calls))
     assert census.verdict.startswith("all ") == (fine and bool(calls))
 
 
@@ -245,3 +245,13 @@ def test_parts_agree_with_the_dispatcher() -> None:
 def test_kernels_that_came_with_a_version() -> None:
     old, new = support_table("torch_npu", "2.1.0.post17"), support_table("torch_npu", "2.13.0")
     assert (old.of("_fused_adam_").status, new.of("_fused_adam_").status) == ("unknown", "native")
+
+
+def test_most_composites_were_seen_at_work() -> None:
+    """A table that knows little would still be honest; this one should not get worse unnoticed."""
+    table = support_table("torch_npu", "2.13.0")
+    unseen = [name for name in table.words if table.of(name).status == "unknown"]
+    assert len(unseen) <= 150
+    assert {table.of(op).status for op in ("layer_norm", "batch_norm", "cross_entropy_loss", "embedding_bag", "reshape")} == {
+        "composite"
+    }

@@ -189,22 +189,19 @@ class Census:
     @property
     def all_on_chip(self) -> bool:
         """Whether every operator is known to run on the chip: none falls back, and none is unknown."""
-        return not (self.counts["unknown"] or self.counts["cpu fallback"])
+        return bool(self.rows) and not (self.counts["unknown"] or self.counts["cpu fallback"])
 
     @property
     def verdict(self) -> str:
-        """One line; it says that all run on the chip only where that is known of every one."""
+        """One line; it says that all have kernels only where that is known of every one."""
         counts, total = self.counts, len(self.rows)
-        on = f"on {self.table.name}" if self.table.name else "there"
+        of = f"of {total} operators with {self.table.name}"
         if not total:
-            return f"no operator was called, so nothing is known {on}"
-        parts = []
-        if counts["cpu fallback"]:
-            parts.append(f"{counts['cpu fallback']} of {total} operators fall back to the CPU {on}")
+            return "no operator was called, so nothing is known"
+        told = [f"{counts['cpu fallback']} {of} fall back to the CPU"] if counts["cpu fallback"] else []
         if counts["unknown"]:
-            lead = "" if parts else f" of {total} operators"
-            parts.append(f"of {counts['unknown']}{lead} it is not known what becomes of them{'' if parts else ' ' + on}")
-        return "; ".join(parts) or f"all {total} operators run on the chip {on}"
+            told.append(f"{counts['unknown']} are unknown" if told else f"{counts['unknown']} {of} are unknown")
+        return "; ".join(told) or f"all {total} operators have kernels in {self.table.name}"
 
 
 def _badness(status: Status, always: bool) -> int:
