@@ -45,6 +45,12 @@ class Device:
         return self.kind if self.module is None or self.kind == "mps" else f"{self.kind}:{self.index}"
 
     @property
+    def software(self) -> str:
+        """What runs on it: PyTorch's version, and of the CPU how many threads, which its speed hangs on."""
+        threads = torch.get_num_threads()
+        return f"PyTorch {torch.__version__}" + ("" if self.module else f", {threads} thread{'s' * (threads != 1)}")
+
+    @property
     def asynchronous(self) -> bool:
         """Whether an operator returns before it is done."""
         return self.module is not None

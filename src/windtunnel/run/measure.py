@@ -75,7 +75,7 @@ def measure(
     rows = read_rows(path, name)
     report = MeasureReport(on, name, path, kept=len(rows), chip_file=chip_file)
     until = (QUICK_S if quick else 60.0 * minutes) * 0.95
-    source = f"windtunnel measure, {date.today().isoformat()}, {on.name}, PyTorch {torch.__version__}"
+    source = f"windtunnel measure, {date.today().isoformat()}, {on.name}, {on.software}"
     bench = Bench(on)
     try:
         _measure_all(bench, path, rows, report, cases(_types(on), quick=quick), until, source, progress)

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from windtunnel.catalog.chip import chip as chip_named
 from windtunnel.catalog.chip import chips
 from windtunnel.cost.evidence import Evidence
@@ -82,7 +80,7 @@ def report_of(observer: Observer, ended: Ended, model: CostModel | None, *, prog
         sum(o.measured_s for o in compared) if compared else None,
         peak,
         compared,
-        f"PyTorch {torch.__version__}",
+        observer.device.software,
         tuple(notes),
     )
     return _report(ended, kind, len(spans), measured, told, model, program, observer.device)
