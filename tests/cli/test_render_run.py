@@ -14,7 +14,8 @@ from windtunnel.cli.render import Sheet
 from windtunnel.cli.render_run import run_sheet
 from windtunnel.cli.render_runs import runs_sheet
 from windtunnel.run import words
-from windtunnel.run.record import RunReport, Share, StandIn
+from windtunnel.run.record import Holder, RunReport, Share, StandIn, Support
+from windtunnel.workload.program.call import Site
 
 GOLDEN = Path(__file__).parent / "golden"
 MADE = {
@@ -135,6 +136,28 @@ def test_paths_are_short_and_lines_of_unreadable_files_are_empty() -> None:
     assert words.short_path("/usr/lib/python3/site-packages/transformers/models/llama.py") == "transformers/models/llama.py"
     assert words.short_path(reports.PROGRAM) == "train.py"
     assert words.code(words.line_of("nowhere.py:3")) == ""
+
+
+def test_what_layers_hold_is_one_row() -> None:
+    site = Site("a.py", 3, "f")
+    made = [Holder("activation", f"{i}", 10, 2, site) for i in range(12)] + [
+        Holder("parameter", f"{i}.w", 7, 1, None) for i in range(3)
+    ]
+    assert words.fold_holders(made) == (
+        Holder("activation", "*", 30, 6, site),
+        Holder("parameter", "*.w", 21, 3, None),
+        *(Holder("activation", f"{i}", 10, 2, site) for i in range(3, 12)),
+    )
+
+
+def test_a_status_that_nobody_foresaw_is_shown_as_it_is() -> None:
+    odd = replace(reports.training(), support=(Support("aten.x.default", "emulated", 1, 0.0, None),))
+    assert "emulated" in run_sheet(odd, width=100, terminal=False).text()
+
+
+def test_chips_that_are_alike_have_no_table_of_differences() -> None:
+    text = runs_sheet([reports.inference(), reports.inference()], width=100, terminal=False).text()
+    assert "differs most" not in text
 
 
 def test_speed_is_told_of_like_steps_alone() -> None:

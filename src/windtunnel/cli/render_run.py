@@ -16,7 +16,7 @@ TOP = 8
 HERE = "(the program itself)"
 """What runs in no module: the loss, the optimizer."""
 CODE_WIDTH = 100
-"""Columns of the reader's window from which on source lines show their text."""
+"""Columns of the reader's window from which on source lines show their text; letters of the line that stopped a program."""
 
 
 def run_sheet(report: RunReport, *, top: int = TOP, width: int = 0, terminal: bool | None = None) -> Sheet:
@@ -43,8 +43,8 @@ def program_text(report: RunReport) -> str:
 def _device(report: RunReport) -> str:
     if report.measured is not None:
         return f"{report.device}: {report.measured.device}" + (f" ({report.chip})" if report.chip else "")
-    chips = f"{report.ranks:,} x " if report.ranks > 1 else ""
-    return f"{chips}{report.chip}" + (f" (device {report.device})" if report.device else "")
+    ranks = f", {report.ranks:,} ranks" if report.ranks > 1 else ""
+    return report.chip + (f" (device {report.device}{ranks})" if report.device else "")
 
 
 def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
@@ -62,7 +62,7 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "MFU", _mfu(report)
     yield "peak memory", _peak(report)
     if report.operators:
-        yield "recorded", f"{count(report.operators, 'operator call')}" + (" on each chip" if report.ranks > 1 else "")
+        yield "recorded", f"{count(report.operators, 'operator call')}" + (" on one of the ranks" if report.ranks > 1 else "")
     if report.settings:
         yield "settings", ", ".join(f"{key} {value}" for key, value in report.settings.items())
 
@@ -72,7 +72,7 @@ def step_text(report: RunReport) -> str:
     if not words.has_steps(report):
         return f"{UNKNOWN} (no step was finished)" if report.measured is None else UNKNOWN
     estimate = Estimate(report.step_s, *report.interval_s, report.evidence)
-    return f"{time_estimate(estimate)}, {report.evidence.label}"
+    return f"{time_estimate(estimate)}, {words.evidence_text(report)}"
 
 
 def _mfu(report: RunReport) -> str:
@@ -99,7 +99,7 @@ def add_failure(sheet: Sheet, report: RunReport, title: str = "What stopped it")
     sheet.line(title, style="bold")
     sheet.bullet(f"{failure.error}: {failure.message}" if failure.message else failure.error)
     if failure.site is not None:
-        text = words.code(failure.site)
+        text = _cut(words.code(failure.site), CODE_WIDTH)
         sheet.bullet(f"{words.place(failure.site)}, in {failure.site.function}" + (f": {text}" if text else ""))
 
 
@@ -173,7 +173,7 @@ def _evidence(share: Share) -> str:
 
 
 def add_memory(sheet: Sheet, report: RunReport, top: int) -> None:
-    holders = report.memory.holders
+    holders = words.fold_holders(report.memory.holders)
     sheet.table(
         f"What holds the memory at its peak of {memory_text(report.memory.peak)}",
         ["kind", "made by", "at", "count", "size", "share"],
@@ -194,7 +194,7 @@ def _holder(holder: Holder, peak: int) -> list[str]:
 
 def add_support(sheet: Sheet, report: RunReport, top: int) -> None:
     """Operators that do not run as a kernel of the chip, and those of which it is not known."""
-    found = words.with_status(report, words.FALLBACK, words.NO_DTYPE, words.UNKNOWN)
+    found = words.no_kernel(report)
     sheet.table(
         "Operators without a kernel on the chip, or of which it is not known",
         ["operator", "what happens", "called at", "calls", "time in all"],
@@ -214,7 +214,9 @@ def add_support(sheet: Sheet, report: RunReport, top: int) -> None:
 
 
 def _support(entry: Support) -> list[str]:
-    what = {words.FALLBACK: "runs on the CPU", words.NO_DTYPE: "type is missing", words.UNKNOWN: "not known"}[entry.status]
+    what = {words.FALLBACK: "runs on the CPU", words.NO_DTYPE: "type is missing", words.UNKNOWN: "not known"}.get(
+        entry.status, entry.status
+    )
     if entry.via:
         what += ", through " + " > ".join(words.operator(op) for op in entry.via)
     if entry.note:

@@ -10,6 +10,8 @@ from windtunnel.plan.words import memory as memory_text
 from windtunnel.run import words
 from windtunnel.run.record import RunReport
 
+LEAST_SPREAD = 1e-3
+"""Share of the longest step by which an operator's time must differ to be worth a row."""
 SIDE_BY_SIDE = 4
 """Chips up to which their operators' times stand in columns beside each other."""
 
@@ -26,7 +28,7 @@ def runs_sheet(
     """The chips compared; ``refused`` are those that could not be tried, with the reason; ``detail`` adds each in full."""
     sheet = Sheet(width=width, terminal=terminal)
     if reports:
-        kinds = {report.step_kind for report in reports}
+        kinds = {report.step_kind for report in reports if words.has_steps(report)}
         step = kinds.pop() if len(kinds) == 1 else ""
         sheet.line(f"{program_text(reports[0])}: {len(reports)} chips side by side", style="bold")
         _compare(sheet, reports, step or "step")
@@ -118,8 +120,7 @@ def _verdicts(sheet: Sheet, reports: Sequence[RunReport]) -> None:
 
 def _support(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
     """Operators that some chip lacks, with what each chip does of them."""
-    shown = (words.FALLBACK, words.NO_DTYPE, words.UNKNOWN)
-    found = {entry.op: entry for report in reports for entry in words.with_status(report, *shown)}
+    found = {entry.op: entry for report in reports for entry in words.no_kernel(report)}
     told = {words.FALLBACK: "CPU", words.NO_DTYPE: "no type", words.UNKNOWN: "not known", words.COMPOSITE: "composite"}
     if not found:
         return
@@ -165,7 +166,8 @@ def _operators(sheet: Sheet, reports: Sequence[RunReport], top: int) -> None:
         told = [found.get(name, 0.0) for found in times]
         return max(told) - min(told)
 
-    ordered = sorted(names, key=lambda name: -spread(name))
+    least = LEAST_SPREAD * max(report.step_s for report in reports)
+    ordered = sorted((name for name in names if spread(name) > least), key=lambda name: -spread(name))
 
     def rows() -> Iterator[list[str]]:
         for name in ordered[:top]:

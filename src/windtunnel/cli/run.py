@@ -112,6 +112,8 @@ def run(
     refused: dict[str, str] = {}
     with _output_to_stderr() if as_json else contextlib.nullcontext():
         for name in chips:
+            if len(chips) > 1:
+                click.echo(f"{name}:", err=True)  # whose output comes next
             try:
                 report = run_program(
                     script,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from windtunnel.run.record import RunReport, Share, Support
+from windtunnel.run.record import Holder, RunReport, Share, Support
 from windtunnel.workload.program.call import Site
 
 FALLBACK, UNKNOWN, NO_DTYPE, COMPOSITE = "cpu fallback", "unknown", "no dtype", "composite"
@@ -23,10 +23,16 @@ def with_status(report: RunReport, *statuses: str) -> tuple[Support, ...]:
     return tuple(sorted(found, key=lambda entry: (statuses.index(entry.status), -entry.seconds, entry.op)))
 
 
+def no_kernel(report: RunReport) -> tuple[Support, ...]:
+    """Operators that do not simply run there: fall-backs first, then missing types, then what is not known."""
+    rank = (FALLBACK, NO_DTYPE)
+    found = [entry for entry in report.support if entry.status != COMPOSITE]
+    return tuple(sorted(found, key=lambda s: (rank.index(s.status) if s.status in rank else 2, -s.seconds, s.op)))
+
+
 def label(report: RunReport) -> str:
-    """``h20``, or ``h20:8`` of eight alike: as one asks for it; a real device that the catalogue lacks by its own name."""
-    name = report.chip or (report.measured.device if report.measured is not None else report.device)
-    return f"{name}:{report.ranks}" if report.ranks > 1 else name
+    """The chip or system as it was asked for (``h20:8``); a real device that the catalogue lacks by its own name."""
+    return report.chip or (report.measured.device if report.measured is not None else report.device)
 
 
 def verdict(report: RunReport) -> str:
@@ -94,6 +100,14 @@ def mfu(report: RunReport) -> float | None:
     return report.flops_per_step / took / report.peak_flops_per_s if took > 0 else None
 
 
+def evidence_text(report: RunReport) -> str:
+    """``datasheet alone for 41 % of it``: the weakest evidence, and how much of the step rests on it."""
+    weak = sum(share.seconds for share in report.by_operator if share.evidence == report.evidence)
+    part = weak / report.step_s if has_steps(report) else 1.0
+    told = f"{max(100 * part, 1):.0f}" if part >= 0.01 else "less than 1"
+    return report.evidence.label + (f" for {told} % of it" if part < 0.95 and report.by_operator else "")
+
+
 def busy_share(report: RunReport) -> float | None:
     """Share of the steps' time in which the device works; the first step counts only where it is alone."""
     steps = report.steps[1:] or report.steps
@@ -152,11 +166,30 @@ def fold_modules(shares: Iterable[Share]) -> tuple[Share, ...]:
     A number stands for a repeated layer where modules of a name lie below it; the parts of a plain sequence stay apart.
     """
     shares = tuple(shares)
-    above = {share.name[:i] for share in shares for i, letter in enumerate(share.name) if letter == "."}
+    above = _above(share.name for share in shares)
     groups: dict[str, list[Share]] = {}
     for share in shares:
         groups.setdefault(_folded(share.name, above), []).append(share)
     return tuple(sorted((_sum(name, mine) for name, mine in groups.items()), key=lambda s: -s.seconds))
+
+
+def fold_holders(holders: Iterable[Holder]) -> tuple[Holder, ...]:
+    """What the layers of one place hold made one, as ``fold_modules`` does for time; largest first."""
+    holders = tuple(holders)
+    above = _above(holder.name for holder in holders)
+    groups: dict[tuple[str, str, Site | None], list[Holder]] = {}
+    for holder in holders:
+        groups.setdefault((holder.kind, _folded(holder.name, above), holder.site), []).append(holder)
+    folded = (
+        Holder(kind, name, sum(h.bytes for h in mine), sum(h.count for h in mine), site)
+        for (kind, name, site), mine in groups.items()
+    )
+    return tuple(sorted(folded, key=lambda holder: -holder.bytes))
+
+
+def _above(names: Iterable[str]) -> set[str]:
+    """Every name that others lie below."""
+    return {name[:i] for name in names for i, letter in enumerate(name) if letter == "."}
 
 
 def _folded(name: str, above: set[str]) -> str:

@@ -101,7 +101,9 @@ def modules_finding(report: RunReport) -> str:
     inside = [share for share in folded if share.name]
     if not inside or not run_words.has_steps(report):
         return "Where in the model the time goes"
-    return f"{inside[0].name} takes {words.percent(inside[0].seconds / report.step_s)} of a step."
+    first = inside[0]
+    who = f"The layers {first.name} take" if "*" in first.name else f"{first.name} takes"
+    return f"{who} {words.percent(first.seconds / report.step_s)} of a step."
 
 
 def lines_finding(report: RunReport) -> str:

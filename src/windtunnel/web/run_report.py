@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from windtunnel.web.run_data import page_data
 from windtunnel.web.sources import MEANING
 
 SCRIPTS = ("frame.js", "labels.js", "run_bars.js", "run_modules.js", "run_memory.js", "run_timeline.js", "run_start.js")
+
+MOST_UNBROKEN = 20
+"""Letters of a chip's name up to which it fits a line of the headline on a phone."""
 
 
 def write_run_report(
@@ -49,7 +53,7 @@ def render_run(
         style=page_file("report.css") + page_file("run.css"),
         program=esc(program),
         question=_question(reports, day),
-        answer=esc(run_answer.answer(reports)),
+        answer=_unbroken(run_answer.answer(reports), reports),
         runner=esc(run_answer.runner(reports)),
         summary=run_tables.summary(best),
         stops=stops,
@@ -64,6 +68,15 @@ def render_run(
         vendored=vendored(),
         script="\n".join(page_file(name) for name in SCRIPTS),
     )
+
+
+def _unbroken(text: str, reports: Sequence[RunReport]) -> str:
+    """``text`` as HTML in which no line ends within the name of a chip."""
+    told = esc(text)
+    for name in sorted({esc(run_words.label(report)) for report in reports}, key=len, reverse=True):
+        if len(name) <= MOST_UNBROKEN:
+            told = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", lambda found: f'<span class="nowrap">{found[0]}</span>', told)
+    return told
 
 
 def program_name(report: RunReport) -> str:

@@ -11,6 +11,8 @@ from windtunnel.web import words
 from windtunnel.web.markup import chip_name, definitions, esc, head, row, table, unknown
 
 NOTHING = f'<span class="unknown">{words.DASH}</span>'
+HOLDERS = 24
+"""Rows of the table of what holds the memory."""
 AROUND = 2
 """Lines shown above and below one that takes time."""
 HOT_LINES, FILES, ROWS = 24, 4, 60
@@ -26,7 +28,7 @@ def summary(report: RunReport) -> str:
         ("Peak memory", f"{words.memory(report.memory.peak)} <small>{_of_capacity(report)}</small>"),
         ("Device busy", unknown() if busy is None else words.percent(busy)),
         ("On the CPU", _on_cpu(report)),
-        ("Evidence", esc(report.evidence.label) if run_words.has_steps(report) else unknown()),
+        ("Evidence", esc(run_words.evidence_text(report)) if run_words.has_steps(report) else unknown()),
     ]
     return definitions(figures, "key")
 
@@ -118,7 +120,7 @@ def _chip_row(report: RunReport, place: int, first: RunReport) -> str:
         _cell("Bound by", esc(run_words.main_bound(report)) or NOTHING),
         _cell("On the CPU", f"{len(run_words.with_status(report, run_words.FALLBACK)):,}"),
         _cell("Unknown", f"{len(run_words.with_status(report, run_words.UNKNOWN)):,}"),
-        _cell("Evidence", esc(report.evidence.label) if timed else NOTHING),
+        _cell("Evidence", esc(run_words.evidence_text(report)) if timed else NOTHING),
     )
     return f'<tr role="row"{" class=failed" if report.status == "failed" else ""}>{"".join(cells)}</tr>'
 
@@ -206,19 +208,24 @@ def _windows(numbers: Sequence[int], length: int) -> Iterator[int]:
 
 def holders(report: RunReport) -> str:
     """Who holds the memory at the peak."""
-    if not report.memory.holders:
+    found = run_words.fold_holders(report.memory.holders)
+    if not found:
         return ""
     peak = report.memory.peak or 1
+    rest = found[HOLDERS:]
+    more = f'<p class="small">{len(rest):,} more hold {words.memory(sum(h.bytes for h in rest))}.</p>' if rest else ""
     rows = (
         row(esc(h.kind), (
             ("t", esc(run_words.operator(h.name)) or NOTHING),
             ("t", esc(run_words.place(h.site)) or NOTHING),
             ("n", f"{h.count:,}"), ("n", words.memory(h.bytes)), ("n", words.percent(h.bytes / peak, 1)),
         ))
-        for h in report.memory.holders
+        for h in found[:HOLDERS]
     )  # fmt: skip
     header = head(("Kind", "What", "Made at", "Count", "Size", "Share"), ("Count", "Size", "Share"))
-    return f'<div class="scroll" tabindex="0">{table("What is held at the peak", header, rows, "plain")}</div>'
+    return (
+        f'<div class="scroll" tabindex="0">{table("A * stands for every layer of that place", header, rows, "plain")}</div>{more}'
+    )
 
 
 TOLD = {
@@ -231,7 +238,7 @@ TOLD = {
 
 def support(report: RunReport) -> str:
     """Operators without a kernel of their own, what happens to them, and where they are called."""
-    found = run_words.with_status(report, run_words.FALLBACK, run_words.NO_DTYPE, run_words.UNKNOWN, run_words.COMPOSITE)
+    found = run_words.no_kernel(report) + run_words.with_status(report, run_words.COMPOSITE)
     source_of = f'<p class="small">Told by: {esc(report.support_source)}.</p>' if report.support_source else ""
     if not found:
         said = (
@@ -247,7 +254,7 @@ def support(report: RunReport) -> str:
         code = esc(run_words.code(entry.site))
         where = (esc(run_words.place(entry.site)) or NOTHING) + (f"<small><code>{code}</code></small>" if code else "")
         cells = (
-            ("t", TOLD[entry.status] + via + note),
+            ("t", esc(TOLD.get(entry.status, entry.status)) + via + note),
             ("t", where),
             ("n", f"{entry.calls:,}"),
             ("n", words.seconds(entry.seconds)),

@@ -41,7 +41,7 @@ function stacked(rows, width, tip) {
     x: { axis: null, domain: [0, most] }, y: { axis: null, domain: rows.map((row) => row.id), padding: 0 },
     marks: [
       Plot.barX(pieces, { y: (p) => p.row.id, x1: "from", x2: "to", fill: (p) => boundFill(p.bound), insetTop: 21, insetBottom: 7, insetRight: 0.5, title: tip }),
-      Plot.text(pieces.filter((p) => p.row.pieces.length > 1 && textWidth(share(p), 12, 500) + 10 < pixels(p.s)), { y: (p) => p.row.id, x: (p) => (p.from + p.to) / 2, text: share, dy: 7, fontSize: 12, fill: "var(--on-b)" }),
+      Plot.text(pieces.filter((p) => p.s < 0.995 * d3.sum(p.row.pieces, (q) => q.s) && textWidth(share(p), 12, 500) + 10 < pixels(p.s)), { y: (p) => p.row.id, x: (p) => (p.from + p.to) / 2, text: share, dy: 7, fontSize: 12, fill: "var(--on-b)" }),
       Plot.text(rows, { y: "id", x: (row) => d3.sum(row.pieces, (p) => p.s), text: "note", textAnchor: "start", dx: 7, dy: 7, fontWeight: 600, fill: INK }),
       Plot.text(rows, { y: "id", frameAnchor: "left", text: (row) => cutTo(row.title, width - 8, 13, 400), textAnchor: "start", dx: 2, dy: -12, fill: INK }),
     ],

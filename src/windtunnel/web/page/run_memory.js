@@ -11,7 +11,7 @@ function memoryPlot(width) {
   const [factor, unitName] = end >= 2 ? [1, "s"] : end >= 2e-3 ? [1e3, "ms"] : [1e6, "us"];
   const marks = [
     Plot.ruleX(memory.steps.map((t) => t * factor), { stroke: RULE }),
-    Plot.areaY(points, { x: (p) => p.t * factor, y: "a", fill: "var(--m1)", fillOpacity: 0.45, curve: "step-after" }),
+    Plot.areaY(points, { x: (p) => p.t * factor, y1: 0, y2: "a", fill: "var(--m1)", fillOpacity: 0.45, curve: "step-after" }),
     Plot.lineY(points, { x: (p) => p.t * factor, y: "r", stroke: SOFT, strokeWidth: 1.1, curve: "step-after" }),
     Plot.lineY(points, { x: (p) => p.t * factor, y: "a", stroke: "var(--m0)", strokeWidth: 1.3, curve: "step-after" }),
     Plot.ruleY([0], { stroke: INK }),
