@@ -64,6 +64,7 @@ def test_any_beginning_has_something_of_every_kind() -> None:
         assert {"gemm", "convolution"} <= found
         assert found & {"attn_prefill_causal", "attn_decode"}
         assert found & set(PASSES)
+        assert {case.row["op"] for case in cases(("fp32", "bf16"), quick=quick)[:3]} == {"gemm", "copy"}
 
 
 @pytest.mark.parametrize("op", ["gemm", "convolution", "attn_prefill_causal", "attn_decode", *PASSES])
