@@ -14,13 +14,15 @@ import heapq
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from windtunnel.errors import InvalidInputError
 from windtunnel.run import words
 from windtunnel.run.record import Launch, RunReport
+from windtunnel.workload.program.call import Site
 
 Event = dict[str, Any]
 Span = tuple[int, int, str, Event]
@@ -68,8 +70,7 @@ def trace_text(reports: RunReport | Sequence[RunReport]) -> Iterator[str]:
     yield "\n]}\n"
 
 
-def _dump(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+_dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
 
 
 def events(reports: Sequence[RunReport]) -> Iterator[Event]:
@@ -100,6 +101,7 @@ def _names(report: RunReport, pid: int, several: bool) -> Iterator[Event]:
 
 def _parts(report: RunReport, pid: int) -> list[Iterable[Event]]:
     """Streams of events, each in order of time."""
+    place = cache(words.place)  # a program has few lines and launches from each of them thousands of times
     launches = sorted(report.launches, key=lambda launch: (launch.start_s, -launch.end_s))
     steps = [
         (_ns(s.start_s), _ns(s.end_s), f"step {i}", {"busy_s": s.busy_s, "wait_s": s.wait_s}) for i, s in enumerate(report.steps)
@@ -108,7 +110,7 @@ def _parts(report: RunReport, pid: int) -> list[Iterable[Event]]:
         _complete(steps, pid, STEPS, "step"),
         ({"ph": "i", "s": "p", "pid": pid, "tid": STEPS, "ts": start / 1e3, "name": name} for start, _, name, _ in steps),
         _complete(_modules(launches), pid, MODULES, "module"),
-        (_launch(launch, pid) for launch in launches),
+        (_launch(launch, pid, place) for launch in launches),
         _waits(launches, pid + 1),
         _memory(report, pid),
     ]
@@ -127,7 +129,7 @@ def _complete(spans: Iterable[Span], pid: int, tid: int, category: str) -> Itera
         yield {"ph": "X", "pid": pid, "tid": tid, "cat": category, "name": name, **_times(start, end), "args": args}
 
 
-def _launch(launch: Launch, pid: int) -> Event:
+def _launch(launch: Launch, pid: int, place: Callable[[Site | None], str]) -> Event:
     cpu = launch.where == "cpu"
     return {
         "ph": "X",
@@ -140,7 +142,7 @@ def _launch(launch: Launch, pid: int) -> Event:
             "op": launch.op,
             "family": launch.family,
             "module": launch.module,
-            "site": words.place(launch.site),
+            "site": place(launch.site),
             "function": launch.site.function if launch.site else "",
             "step": launch.step,
             "bound": launch.bound,
