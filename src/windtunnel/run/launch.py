@@ -20,18 +20,20 @@ from windtunnel.run.script import Ended, check_script, run_script
 def run_program(
     script: str, args: Sequence[str] = (), *, on: str, module: bool = False, steps: int | None = None, values: bool = False,
     clock: Literal["wall", "virtual"] = "wall", graph: bool = False, keep_launches: bool = True,
+    limit_memory: bool = True,
 ) -> RunReport:  # fmt: skip
     """Run ``script`` (a file, or with ``module`` a module's name) with ``args`` on the chip or system ``on``.
 
     Its output goes where this process's goes. steps: end it after so many. values: compute real numbers on the CPU. clock:
-    what its own timers read. graph: operators launched as from a captured graph. Raises UnknownNameError,
+    what its own timers read. graph: operators launched as from a captured graph. limit_memory: run
+    out of memory where the chip would. Raises UnknownNameError,
     InvalidInputError, MissingFactError before anything runs; what the script itself raises is in the report.
     """
     check_script(script, module=module)
     place(on)
     options = dict(
         script=script, args=list(args), on=on, module=module, steps=steps, values=values, clock=clock, graph=graph,
-        keep_launches=keep_launches,
+        keep_launches=keep_launches, limit_memory=limit_memory,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="windtunnel-") as folder:
         told, found = Path(folder) / "options", Path(folder) / "report"
@@ -65,13 +67,15 @@ def _killed(script: str, on: str, status: int) -> RunReport:
 def _in_this_process(told: Path, found: Path) -> int:
     """Run the program that ``told`` describes here, write its report to ``found``; gives the program's exit status."""
     from windtunnel.run.virtual import VirtualChip
+    from windtunnel.workload.program.vision import declare_torchvision
 
     options = pickle.loads(told.read_bytes())  # noqa: S301 - written by our own process
     try:
         chip = VirtualChip(
             options["on"], values=options["values"], virtual_clock=options["clock"] == "virtual", graph=options["graph"],
-            steps=options["steps"],
+            steps=options["steps"], limit_memory=options["limit_memory"],
         )  # fmt: skip
+        declare_torchvision()
         with chip:
             ended = run_script(options["script"], options["args"], module=options["module"])
         sys.stdout.flush()

@@ -21,12 +21,16 @@ from windtunnel.run.record import Holder, Launch, StandIn
 from windtunnel.run.script import StopProgram
 from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_LINK_BYTES_PER_S, refuse_type
 from windtunnel.run.timeline import Timeline
+from windtunnel.workload.ops import Collective
 from windtunnel.workload.program.call import Call, Site, Step
 from windtunnel.workload.program.plans import Plan
 from windtunnel.workload.program.sites import Origin, Sites
 
 MOST_LAUNCHES = 400_000
 """Launches that are kept one by one; a longer run keeps its first ones, and its steps' times to the end."""
+
+_NO_LIMIT = 1 << 60
+"""Bytes of a memory that never runs out."""
 
 FUSED_REGIONS: dict[str, Launching] = {"compiled": "compiled", "graph": "graph", "recurrent": "compiled"}
 
@@ -47,12 +51,12 @@ class Machine:
     """One chip (of ``ranks`` alike) with its clock, its streams and its memory. Hears the recorder (a ``Listener``).
 
     launching: how operators reach the device where the program does not say (eager, or graph to price as replayed).
-    steps: stop the program after so many.
+    steps: stop the program after so many. limit_memory: run out of memory where the chip would.
     """
 
     def __init__(
         self, chip: Chip, links: Links | None = None, *, ranks: int = 1, rank: int = 0, launching: Launching = "eager",
-        steps: int | None = None,
+        steps: int | None = None, limit_memory: bool = True,
     ) -> None:  # fmt: skip
         self.chip = chip
         self.ranks = ranks
@@ -65,7 +69,7 @@ class Machine:
         self.support = support_for(chip)
         self.capacity = int(chip.value("memory_bytes"))
         settings = AllocatorSettings.from_environment(chip.device, os.environ)
-        self.allocator = Allocator(self.capacity, settings, clock=self.timeline)
+        self.allocator = Allocator(self.capacity if limit_memory else _NO_LIMIT, settings, clock=self.timeline)
         self.curve = MemoryCurve()
         self.holders = Holders()
         self.holders_at_failure: tuple[Holder, ...] = ()
@@ -228,6 +232,22 @@ class Machine:
         self._launch(f"copy {way}", price, origin, self.host["eager"].call_s)
         if blocking:
             self.timeline.synchronize_stream(self.timeline.stream)
+
+    def exchanged(self, op: str, moved: Collective | None, stream: int) -> float:
+        """A collective was launched on a communication stream, to start when all on the current stream is done: when it ends.
+
+        moved: None where nothing is exchanged (a group of one rank).
+        """
+        self.flush()
+        self.operators += 1
+        origin = self.sites.origin()
+        price = self.pricing.ops((moved,) if moved is not None else ())
+        self._count(op, origin.site, price)
+        host_s = self.host[self.launching].call_s
+        # a communication stream that lies idle does not wait for the host alone: its wait is counted where the work is
+        self.timeline.hold(stream, max(self.timeline.done_s(self.timeline.stream), self.timeline.host_s + host_s))
+        self._launch(op, price, origin, host_s, stream=stream)
+        return self.timeline.done_s(stream)
 
     def waited(self) -> None:
         """The host waits for the device."""

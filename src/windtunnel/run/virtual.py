@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from windtunnel.run.clock import script_clock
+from windtunnel.run.distributed import COLLECTIVES, install_distributed
 from windtunnel.run.machine import Machine
 from windtunnel.run.places import place
 from windtunnel.run.record import RunReport
@@ -22,15 +23,18 @@ class VirtualChip:
 
     on: a chip, a number of them (``h20:8``) or a system. values: compute real numbers on the CPU. virtual_clock: timers of
     ``time`` read the chip's clock. graph: launches as from a captured graph. steps: stop the program after so many.
+    limit_memory: run out of memory where the chip would.
     """
 
     def __init__(
-        self, on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None
+        self, on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
+        limit_memory: bool = True,
     ) -> None:
         self.place = place(on)
         self.values = values
         self.machine = Machine(
-            self.place.chip, self.place.links, ranks=self.place.ranks, launching="graph" if graph else "eager", steps=steps
+            self.place.chip, self.place.links, ranks=self.place.ranks, launching="graph" if graph else "eager", steps=steps,
+            limit_memory=limit_memory,
         )
         self._virtual_clock = virtual_clock
         self._stack = ExitStack()
@@ -41,11 +45,13 @@ class VirtualChip:
         with ExitStack() as undo:
             surface = Surface(self.machine)
             device = VirtualDevice(
-                self.place.chip.device, self.machine, self.machine.sites, values=self.values, special=surface.special,
+                self.place.chip.device, self.machine, self.machine.sites, values=self.values,
+                special={**surface.special, **COLLECTIVES},
                 module=surface.module,
             )  # fmt: skip
             undo.enter_context(device)
             surface.install(device)
+            install_distributed(self.machine, device, self.place.server)
             if self._virtual_clock:
                 undo.enter_context(script_clock(self.machine))
             self._stack = undo.pop_all()
@@ -65,8 +71,9 @@ class VirtualChip:
 
 
 def virtual(
-    on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None
+    on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
+        limit_memory: bool = True,
 ) -> VirtualChip:
     """A chip that is not there, to be entered with ``with``. Raises UnknownNameError with the nearest name,
     MissingFactError where the chip's memory or bandwidth is not known."""
-    return VirtualChip(on, values=values, virtual_clock=virtual_clock, graph=graph, steps=steps)
+    return VirtualChip(on, values=values, virtual_clock=virtual_clock, graph=graph, steps=steps, limit_memory=limit_memory)

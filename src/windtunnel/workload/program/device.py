@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -25,6 +26,10 @@ from windtunnel.workload.program.transfers import TRANSFERS
 
 IN_CORE = frozenset({"cuda", "xpu", "hpu", "xla", "mps", "mtia", "maia", "ipu", "ve"})
 """Device names that PyTorch's core knows as devices of their own. The virtual device answers to them without being renamed."""
+
+_BEHIND_CORE = "npu"
+"""What PyTorch's core calls the device while the program calls it by a name of the core's own. It must have been given a name,
+once a process, for autograd to run; with this one, CUDA chips and NPUs can follow each other in one process."""
 
 _registered: list[Any] = []
 
@@ -69,18 +74,18 @@ def register(name: str, module: Any = None) -> None:
         torch._C._acc.register_python_privateuseone_device_guard(guard)
         _registered.extend((guard, hooks))
         autocast.register()
-    known = torch._C._get_privateuse1_backend_name()
-    if name not in IN_CORE and name != known:
-        if known != "privateuseone":
-            raise UnsupportedError(
-                f"this process has a virtual {known} device already; a virtual {name} needs a process of its own"
-            )
-        torch.utils.rename_privateuse1_backend(name)
+    known, wanted = torch._C._get_privateuse1_backend_name(), _BEHIND_CORE if name in IN_CORE else name
+    if known == "privateuseone":
+        torch.utils.rename_privateuse1_backend(wanted)
         backend_registration.generate_methods_for_privateuse1_backend(for_storage=False)
+    elif name not in IN_CORE and name != known:
+        raise UnsupportedError(f"this process has a virtual {known} device already; a virtual {name} needs a process of its own")
     native = torch._C._get_privateuse1_backend_name()
     if hasattr(torch, native):
         delattr(torch, native)
-    torch._register_device_module(native, module or _Module())
+        sys.modules.pop(f"torch.{native}", None)
+    if name not in IN_CORE:
+        torch._register_device_module(native, module or _Module())
 
 
 class VirtualDevice:
@@ -122,6 +127,10 @@ class VirtualDevice:
         swap = torch.__future__.get_swap_module_params_on_conversion()
         torch.__future__.set_swap_module_params_on_conversion(True)
         self._undo.callback(torch.__future__.set_swap_module_params_on_conversion, swap)
+        # tensors made from Python's numbers come to the modes on their way to the device
+        lifted = torch._C._only_lift_cpu_tensors()
+        torch._C._set_only_lift_cpu_tensors(True)
+        self._undo.callback(torch._C._set_only_lift_cpu_tensors, lifted)
         self._patch_tensors()
         self._patch_autocast()
         self.patch(torch, "compile", compiler(self.sites.region))

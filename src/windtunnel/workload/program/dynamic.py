@@ -81,7 +81,16 @@ def chosen(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def _drawn(r: Recorder, func: Any, source: torch.Tensor, index: torch.Tensor, args: tuple[Any, ...]) -> torch.Tensor:
-    """Indices as an even choice would give: distinct along the dimension where the operator's are."""
+    """Indices as an even choice would give: distinct along the dimension where the operator's are. Equal calls (the layers of
+    a model) get equal draws."""
+    key = (func, source.shape, index.shape, index.dtype, tuple(a for a in args if isinstance(a, int)))
+    found = r.drawn.get(key)
+    if found is None:
+        found = r.drawn[key] = _draw(r, func, source, index, args)
+    return found.clone()
+
+
+def _draw(r: Recorder, func: Any, source: torch.Tensor, index: torch.Tensor, args: tuple[Any, ...]) -> torch.Tensor:
     several = func in (_aten.topk.default, _aten.sort.default, _aten.sort.stable, _aten.multinomial.default)
     place = {_aten.topk.default: 2, _aten.sort.stable: 2}.get(func, 1)
     dim = args[place] if place < len(args) and isinstance(args[place], int) and func is not _aten.multinomial.default else None

@@ -29,11 +29,6 @@ _KINDS: tuple[PassKind, ...] = (
 )  # fmt: skip
 """Which kind a kernel of several is taken to be: the first of these."""
 
-SCALING_NORMS = frozenset({"native_batch_norm", "batch_norm", "cudnn_batch_norm", "miopen_batch_norm"})
-"""Batch norm by running statistics only scales and shifts."""
-TRAINING = 5
-"""Place of ``training`` among their arguments."""
-
 CALLS_A_CONVOLUTION, SMALL_CHANNELS = 300, 64
 """Inductor keeps the layout of programs with so many calls to each convolution, or with no more channels than these."""
 
@@ -63,6 +58,8 @@ class _Group:
 @dataclass(slots=True)
 class _Region:
     steps: Sequence[Step]
+    worked: dict[int, tuple[Op, ...]] = field(default_factory=dict)
+    """What each call that launches something does."""
     groups: list[_Group] = field(default_factory=list)
     maker: dict[int, int] = field(default_factory=dict)
     """The group that made each value."""
@@ -81,15 +78,10 @@ def fuse(steps: Sequence[Step], price: Callable[[Call], tuple[Op, ...]] = work) 
             region.whole[value] = max(region.whole[value], float(spec.bytes))
         ops = price(step.call)
         if ops:
-            _add(region, i, _scaled(step.call, ops))
+            region.worked[i] = ops
+            _add(region, i, ops)
     order = sorted(range(len(region.groups)), key=lambda g: region.groups[g].before.bit_count())
     return [_finished(region, g, last) for g in order]
-
-
-def _scaled(call: Call, ops: tuple[Op, ...]) -> tuple[Op, ...]:
-    if call.name in SCALING_NORMS and not call.option("training", TRAINING, False):
-        return tuple(replace(op, kind="pointwise", row=1.0) if isinstance(op, Pass) else op for op in ops)
-    return ops
 
 
 def _add(region: _Region, i: int, ops: tuple[Op, ...]) -> None:
@@ -166,15 +158,19 @@ def _finished(region: _Region, g: int, last: bool) -> Fused:
 
 
 def _read(region: _Region, calls: tuple[int, ...]) -> float:
-    """Bytes that enter a kernel: a value seen whole once, parts of one until they make the whole."""
+    """Bytes that enter a kernel: a value seen whole once, parts of one until they make the whole; what rows too long to be kept
+    on the chip are read again for."""
     inside = {v for i in calls for v in region.steps[i].writes}
     parts: dict[int, float] = defaultdict(float)
+    again = 0.0
     for i in calls:
         step = region.steps[i]
+        folded = sum(op.read_bytes for op in region.worked[i] if isinstance(op, Pass) and op.kind in FOLDS)
+        again += max(folded - sum(spec.bytes for spec in step.call.inputs), 0.0)
         for spec, value in zip(step.call.inputs, step.reads, strict=False):
             if value not in inside:
                 parts[value] = min(parts[value] + spec.bytes, region.whole[value])
-    return sum(parts.values())
+    return sum(parts.values()) + again
 
 
 def _written(region: _Region, g: int) -> float:

@@ -93,6 +93,15 @@ def to_meta(value: Any, twins: dict[int, torch.Tensor]) -> Any:
     return value
 
 
+def redraws(func: Any) -> bool:
+    """Whether an operator fills its first operand with random numbers."""
+    return torch.Tag.nondeterministic_seeded in func.tags and func._schema.name.endswith("_")
+
+
+def _itself(tensor: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    return tensor
+
+
 def infer(
     func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: Sequence[torch.Tensor],
     meta: Callable[..., Any] | None = None,
@@ -106,6 +115,8 @@ def infer(
     meta_args = tuple(to_meta(a, twins) for a in args)
     meta_kwargs = {k: to_meta(v, twins) for k, v in kwargs.items()}
     before = [(tuple(t.shape), tuple(t.stride())) for t in tensors]
+    if meta is None and redraws(func):
+        meta = _itself  # PyTorch's rule draws numbers even for the meta device
     try:
         result = (meta or func)(*meta_args, **meta_kwargs)
     except NotImplementedError as problem:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from windtunnel.errors import UnsupportedError
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.observe import call_of
-from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer
+from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer, redraws
 from windtunnel.workload.program.tensors import (
     META,
     held,
@@ -52,11 +52,19 @@ class Recorder(TorchDispatchMode):
         self._composite: dict[Any, bool] = {}
         self.generator = torch.Generator(device="cpu")
         self.generator.manual_seed(0)
+        self.drawn: dict[Any, torch.Tensor] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and asking would import the compiler
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         if types and not _PLAIN.issuperset(types):
             return NotImplemented  # a tensor subclass (DTensor ...) unpacks itself first; its parts come here
-        kwargs = kwargs or {}
+        with torch._C.DisableTorchFunction():  # a program's default device must not reach what is done here
+            return self._dispatch(func, args, kwargs or {})
+
+    def _dispatch(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         tensors: list[torch.Tensor] = []
         key: list[Any] = [func]
         on = 0
@@ -212,16 +220,24 @@ class Recorder(TorchDispatchMode):
         if not computable:
             if self.values:
                 raise UnsupportedError(f"{func}: an operand has no value, so it cannot be computed")
-            for i in plan.written:
-                if native_device_of(tensors[i]).type == self.device.type:
-                    held(tensors[i]).value = None
-            return
+            return self._forget(plan, tensors)
         if not made and not plan.written:
             return  # a view: its storage has the value already
-        results = pytree.tree_leaves(func(*self.on_cpu(args), **self.on_cpu(kwargs)))
+        try:
+            results = pytree.tree_leaves(func(*self.on_cpu(args), **self.on_cpu(kwargs)))
+        except NotImplementedError:
+            if self.values:
+                raise
+            return self._forget(plan, tensors)  # the CPU has no kernel for these types
         for output, result in zip((o for o in plan.outputs), results, strict=True):
             if type(output) is Made:
                 adopt(made.pop(0), result)
+
+    def _forget(self, plan: Plan, tensors: list[torch.Tensor]) -> None:
+        """What was written is not known from here on."""
+        for i in plan.written:
+            if native_device_of(tensors[i]).type == self.device.type:
+                held(tensors[i]).value = None
 
     def _renewed(self, tensor: torch.Tensor) -> bool:
         """Whether an overwritten tensor is known afterwards: it already is, or is small and fills its whole storage."""
@@ -284,6 +300,9 @@ class Recorder(TorchDispatchMode):
             result = handler(self, func, args, kwargs, tensors)
             if result is not NotImplemented:
                 return result
+
+        if redraws(func) and native_device_of(args[0]).type == "meta":
+            return args[0]
 
         def meta(value: Any) -> Any:
             if isinstance(value, torch.device):

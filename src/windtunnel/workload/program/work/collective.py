@@ -62,11 +62,11 @@ def _bytes(value: object) -> float:
     return sum(map(_bytes, value)) if isinstance(value, tuple) else 0.0
 
 
-def collective(call: Call, ranks: int) -> Collective | None:
+def collective(call: Call, ranks: int, domains: int = 0) -> Collective | None:
     """What a call exchanges within a group of ``ranks``; None where it exchanges nothing (``wait_tensor``, a group of one).
 
     bytes follow the convention of ``ops.Collective``: the tensor of an all-reduce, the gathered result, what is scattered, what
-    one rank sends.
+    one rank sends. domains: the scale-up domains in which the ranks lie, 0 for neighbouring ranks.
     """
     found = _KINDS.get(call.name) if is_collective(call.op) else None
     if found is None or ranks <= 1:
@@ -79,7 +79,7 @@ def collective(call: Call, ranks: int) -> Collective | None:
         moved = _bytes(call.args[1]) or size(call.inputs[1:])
     else:
         moved = _bytes(call.args[0])
-    return Collective(call.name, kind, moved, float(ranks))
+    return Collective(call.name, kind, moved, float(ranks), domains=float(domains))
 
 
 def is_collective(op: str) -> bool:
