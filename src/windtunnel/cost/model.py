@@ -207,7 +207,7 @@ class CostModel:
     def _collective(self, op: Collective) -> OpCost:
         if op.bytes <= 0 or op.ranks <= 1:
             return NOTHING
-        if self.links.across(op.ranks):
+        if op.domains > 1.0 or (not op.domains and self.links.across(op.ranks)):
             return self._across(op)
         speed = self.links.pair_bytes_per_s if op.kind == "p2p" else self.links.among(op.ranks)
         if not speed:
@@ -226,7 +226,7 @@ class CostModel:
             raise MissingFactError(
                 self.chip.id, "scaleout_bytes_per_s", f"{op.name} crosses scale-up domains of {self.links.domain}"
             )
-        nodes = float(math.ceil(op.ranks / self.links.domain))
+        nodes = op.domains or float(math.ceil(op.ranks / self.links.domain))
         local = op.ranks / nodes
         inside = NOTHING if op.kind == "p2p" else self._collective(Collective(op.name, op.kind, op.bytes, local))
         share = {"all_to_all": NODE_COPIES if local > 1.0 else 1.0, "p2p": 1.0}.get(op.kind, 1.0 / local)

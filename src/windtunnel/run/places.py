@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windtunnel.catalog.chip import Chip, chip, chips
-from windtunnel.catalog.system import System, system
+from windtunnel.catalog.system import System, system, systems
 from windtunnel.cost.links import Links
 from windtunnel.errors import InvalidInputError, UnknownNameError
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``ranks`` devices, each a ``chip`` (a die, where a package shows as several), over ``links``; name as the user gave it."""
+    """``ranks`` devices, each a ``chip`` (a die, where a package shows as several), over ``links``; name as the user gave it.
+
+    server: devices in one host, 0 where that is not known.
+    """
 
     name: str
     chip: Chip
     ranks: int
     links: Links
+    server: int = 0
 
 
 def place(text: str) -> Place:
@@ -36,7 +40,16 @@ def place(text: str) -> Place:
     else:
         packages = int(count or 1)
     ranks = packages * package.devices if (count or whole is not None) else 1
-    return Place(text, device, ranks, Links.of(device, whole, package.devices if whole is not None else 1))
+    links = Links.of(device, whole, package.devices if whole is not None else 1)
+    return Place(text, device, ranks, links, _server(package, whole) * package.devices)
+
+
+def _server(package: Chip, whole: System | None) -> int:
+    """Packages in one host: the system's own, or what every server with that chip takes; 0 where no source tells."""
+    if whole is not None and whole.nodes:
+        return whole.chips // whole.nodes
+    found = {s.chips for s in systems() if s.nodes == 1 and s.chip == package.id}
+    return found.pop() if len(found) == 1 else 0
 
 
 def _system(name: str) -> System | None:

@@ -358,7 +358,8 @@ class Collective:
     """A collective among ``ranks`` ranks. bytes: the message of one rank.
 
     all_reduce: the tensor that each holds; all_gather: the gathered result; reduce_scatter: the input;
-    all_to_all: what one rank sends in all; p2p: what is sent.
+    all_to_all: what one rank sends in all; p2p: what is sent. domains: scale-up domains in which the ranks lie; 0 for
+    neighbouring ranks, which lie in as few as can be.
     """
 
     name: str
@@ -366,6 +367,7 @@ class Collective:
     bytes: float
     ranks: float
     count: float = 1.0
+    domains: float = 0.0
     flops = 0.0
     family = "collective"
 
