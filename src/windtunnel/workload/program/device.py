@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -83,9 +82,9 @@ def register(name: str, module: Any = None) -> None:
     native = torch._C._get_privateuse1_backend_name()
     if hasattr(torch, native):
         delattr(torch, native)
-        sys.modules.pop(f"torch.{native}", None)
-    if name not in IN_CORE:
-        torch._register_device_module(native, module or _Module())
+    torch._register_device_module(native, module or _Module())
+    if name in IN_CORE:
+        delattr(torch, native)  # the core looks among the imported modules; the program shall not find it
 
 
 class VirtualDevice:
