@@ -180,8 +180,16 @@ def test_every_kin_is_a_chip_whose_kin_is_another() -> None:
     for name, of in kin.items():
         assert chip(name).id == name
         assert chip(str(of)).id == of
-        assert of not in kin, f"{of} is lent to {name} and borrows itself"
-        assert not parameters._file(name) or name == "ascend-910b2", f"{name} is fitted and needs no kin"
+        assert name not in parameters.kindred(name), f"{name} borrows from itself"
+        programs_alone = name == "rtx-4090"
+        assert not parameters._file(name) or programs_alone, f"{name} is fitted and needs no kin"
+
+
+def test_what_a_kin_lacks_comes_from_its_own_kin() -> None:
+    assert parameters.kindred("rtx-4090d") == ("rtx-4090", "l40s")
+    lent, own = CostModel(chip("rtx-4090d")).family("attention_decode"), CostModel(chip("l40s")).family("attention_decode")
+    assert without_compute(lent.values) == without_compute(own.values)
+    assert lent.evidence is Evidence.TRANSFERRED
 
 
 @pytest.mark.parametrize("name", ["a100-sxm-40gb", "a800-sxm", "ascend-910b1", "ascend-910b3", "ascend-910b4", "ascend-910c-die"])

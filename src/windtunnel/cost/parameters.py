@@ -42,6 +42,16 @@ def memory_group(of: Chip) -> str:
 
 
 @cache
+def kindred(chip: str) -> tuple[str, ...]:
+    """Whose parameters a chip takes where it has none of a family: its next of kin, then that one's, and so on."""
+    kin: list[str] = []
+    known = _file("kin")
+    while (chip := known.get(chip, "")) and chip not in kin:
+        kin.append(chip)
+    return tuple(kin)
+
+
+@cache
 def _file(name: str) -> dict[str, Any]:
     path = _DATA / f"{name}.toml"
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -62,13 +72,10 @@ class ChipParameters:
     def family(self, family: str, dtype: str = "") -> FamilyParameters:
         """Parameters of a family (``gemm``, ``attention_decode`` ...); dtype matters for gemm and moe alone."""
         name = f"{family}_{number_kind(dtype)}" if family in _TYPED else family
-        kin = _file("kin").get(self.chip.id, "")
-        for table, evidence in (
-            (self.own, Evidence.FITTED),
-            (_file(self.chip.id), Evidence.FITTED),
-            (_file(kin) if kin else {}, Evidence.TRANSFERRED),
-        ):
-            balance = _balance(catalogue_chip(kin)) if kin and evidence is Evidence.TRANSFERRED else 0.0
+        mine = (self.own, Evidence.FITTED, ""), (_file(self.chip.id), Evidence.FITTED, "")
+        theirs = ((_file(kin), Evidence.TRANSFERRED, kin) for kin in kindred(self.chip.id))
+        for table, evidence, kin in (*mine, *theirs):
+            balance = _balance(catalogue_chip(kin)) if kin else 0.0
             if name in table:
                 return self._built(table[name], evidence, str(table.get("source", "")), balance)
             if number_kind(dtype) in _WIDENED and f"{family}_wide" in table:
@@ -79,11 +86,13 @@ class ChipParameters:
         fallback = group.get(name) or prior["hbm"].get(name) or group[f"{family}_wide"]
         # what was learned from nobody's points of this kind is worth no more than the datasheet
         weak = Evidence.TRANSFERRED if self.chip.vendor == "Nvidia" else Evidence.DATASHEET
-        return self._built(fallback, weak, str(prior.get("source", "")), float(fallback.get("balance", PRIOR_BALANCE)))
+        return self._built(fallback, weak, str(prior.get("source", "")), PRIOR_BALANCE)
 
     def _built(self, table: Mapping[str, Any], evidence: Evidence, source: str, balance: float = 0.0) -> FamilyParameters:
-        """balance: FLOP a byte of the chips that the parameters come from, 0 where they are this chip's own."""
+        """balance: FLOP a byte of the chips that the parameters come from, 0 where they are this chip's own. A table's own
+        ``balance`` comes first (0: its ``compute`` is no share of the matrix unit's peak)."""
         values = table["values"]
+        balance = float(table.get("balance", balance))
         own = _balance(self.chip)
         if 0.0 < own < balance and values.get("compute", 1.0) < 1.0:
             lost = (1.0 / values["compute"] - 1.0) * own / balance
@@ -92,8 +101,7 @@ class ChipParameters:
 
 
 PRIOR_BALANCE = 290.0
-"""16-bit FLOP a byte of memory of the chips behind the prior (H100 295, B200 292, H200 206, L40S 419), where a table of it
-states no ``balance`` of its own."""
+"""16-bit FLOP a byte of memory of the chips behind the prior (H100 295, B200 292, H200 206, L40S 419)."""
 
 
 def _balance(of: Chip) -> float:

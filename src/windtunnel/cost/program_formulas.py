@@ -44,7 +44,9 @@ def convolution(
     """
     deep, wide = k + p["fill"], n + p["pad"]
     compute = 2.0 * groups * m * wide * deep / (machine.flops_per_s * p["compute"])
-    compute = compute * (1.0 + window * p["window"]) * (1.0 + planar * p["planar_compute"])
+    several = xp.minimum(groups - 1.0, 1.0)
+    grouped = 1.0 + several * (p["grouped"] + planar * (p["planar_grouped"] - p["grouped"]))
+    compute = compute * (1.0 + window * p["window"]) * (1.0 + planar * p["planar_compute"]) * grouped
     turned = planar * (p["turn"] + (p["turn_window"] - p["turn"]) * window)
     memory = _moving(xp, p, machine.bytes_per_s, machine.cache_bytes, images * (1.0 + turned) + weights)
     return _smooth_max(compute, memory, p["sharpness"]) + p["start_us"] * 1e-6, compute, memory

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from windtunnel.catalog.chip import Chip
 from windtunnel.cost import program_formulas as f
-from windtunnel.cost.formulas import PLAIN
+from windtunnel.cost.formulas import PLAIN, Machine
 from windtunnel.cost.price import NOTHING, OpCost, priced, roofline
 from windtunnel.workload.ops import Attention, AttentionBackward, Convolution, Pass, activation_bytes
 
@@ -56,21 +56,33 @@ def _convolution(costs: CostModel, op: Convolution) -> OpCost:
     if op.flops <= 0:
         return NOTHING
     dtype = convolution_dtype(costs, op.dtype)
-    p, machine = costs.family("convolution"), costs.machine(dtype)
-    width = activation_bytes(op.dtype)
-    taps = math.prod(op.kernel)
-    places, within, wide = math.prod(op.result), op.in_channels / op.groups, op.out_channels / op.groups
-    images = op.batch * (math.prod(op.image) * op.in_channels + places * op.out_channels) * width
+    p = costs.family("convolution")
+    times = f.convolution(PLAIN, p.values, achieved(costs, dtype), *convolution_shape(op))
+    # what is left in the cache by the call before need not cross the memory's interface
+    return priced(times, p, roofline(costs.machine(dtype), op.flops, 0.0))
+
+
+def convolution_shape(op: Convolution) -> tuple[float, float, float, float, float, float, float, float]:
+    """What the formula takes of a convolution: m, n, k of one group's product, groups, bytes of images and of weights,
+    whether its kernel is a window, whether its images are planar."""
+    places, taps = math.prod(op.result), math.prod(op.kernel)
+    within, wide = op.in_channels / op.groups, op.out_channels / op.groups
+    images = op.batch * (math.prod(op.image) * op.in_channels + places * op.out_channels) * activation_bytes(op.dtype)
     m, n, k = op.batch * places, wide, taps * within
     if op.direction == "input_gradient":
-        m, n, k = op.batch * math.prod(op.image), within, op.flops / (2.0 * op.groups * op.batch * math.prod(op.image) * within)
+        m, n = op.batch * math.prod(op.image), within
+        k = op.flops / (2.0 * op.groups * m * n)
     elif op.direction == "weight_gradient":
         m, n, k = taps * within, wide, op.batch * places
-    times = f.convolution(
-        PLAIN, p.values, machine, m, n, k, op.groups, images, op.bytes - images, float(taps > 1), float(not op.channels_last)
-    )
-    # what is left in the cache by the call before need not cross the memory's interface
-    return priced(times, p, roofline(machine, op.flops, 0.0))
+    return m, n, k, op.groups, images, op.bytes - images, float(taps > 1), float(not op.channels_last)
+
+
+def achieved(costs: CostModel, dtype: str) -> Machine:
+    """The chip with the rates that its matrix products reach: convolutions and attention over all keys are fitted as shares
+    of those, so that what is known of a chip's products carries over to them."""
+    machine = costs.machine(dtype)
+    share = costs.family("gemm", dtype).values["compute"]
+    return Machine(machine.flops_per_s * share, machine.wide_flops_per_s * share, machine.bytes_per_s, machine.cache_bytes)
 
 
 def convolution_dtype(costs: CostModel, dtype: str) -> str:
@@ -93,6 +105,6 @@ def _depthwise(costs: CostModel, op: Convolution) -> OpCost:
 def _attention(costs: CostModel, op: Attention) -> OpCost:
     if op.flops <= 0:
         return NOTHING
-    p, machine = costs.family("attention_full"), costs.machine(costs.wide)
-    times = f.attention_full(PLAIN, p.values, machine, op.flops, op.bytes, op.q_len, op.seen, op.qk_dim)
-    return priced(times, p, roofline(machine, op.flops, 0.0))
+    p = costs.family("attention_full")
+    times = f.attention_full(PLAIN, p.values, achieved(costs, costs.wide), op.flops, op.bytes, op.q_len, op.seen, op.qk_dim)
+    return priced(times, p, roofline(costs.machine(costs.wide), op.flops, 0.0))

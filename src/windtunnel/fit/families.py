@@ -102,8 +102,9 @@ PASS = Family(
 """Points say of what kind they are by a 1 under its name, and 0 under the others'."""
 CONVOLUTION = Family(
     "convolution",
-    _p(_COMPUTE, _MEMORY, _START, _SHARP, ("fill", 32.0, 0.0, 1000.0), ("pad", 8.0, 0.0, 256.0), ("window", 0.1, 0.0, 3.0),
-       ("planar_compute", 0.1, 0.0, 5.0), ("turn", 0.3, 0.0, 10.0), ("turn_window", 1.0, 0.0, 10.0), *_GAIN),
+    _p(_COMPUTE, _MEMORY, _START, _SHARP, ("fill", 32.0, 0.0, 1000.0), ("pad", 8.0, 0.0, 256.0), ("window", 0.1, -0.9, 3.0),
+       ("planar_compute", 0.1, 0.0, 5.0), ("grouped", 0.3, 0.0, 10.0),
+       ("planar_grouped", 0.3, 0.0, 10.0), ("turn", 0.3, 0.0, 10.0), ("turn_window", 1.0, 0.0, 10.0), *_GAIN),
     lambda xp, p, x: g.convolution(
         xp, p, _machine(x), x["m"], x["n"], x["k"], x["groups"], x["images"], x["weights"], x["window"], x["planar"]
     )[0],

@@ -10,7 +10,7 @@ from windtunnel.cost.formulas import Machine
 from windtunnel.cost.model import CostModel, expert_load
 from windtunnel.cost.parameters import FamilyParameters, number_kind
 from windtunnel.cost.program_formulas import SLOWED
-from windtunnel.cost.program_ops import convolution_dtype
+from windtunnel.cost.program_ops import achieved, convolution_dtype, convolution_shape
 from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.workload.ops import (
     Attention,
@@ -21,7 +21,6 @@ from windtunnel.workload.ops import (
     MoE,
     Op,
     Pass,
-    activation_bytes,
     weight_bytes,
 )
 
@@ -105,15 +104,10 @@ def _attention(costs: CostModel, op: Attention, time_s: float) -> tuple[Point, F
 
 def _convolution(costs: CostModel, op: Convolution, time_s: float) -> tuple[Point, FamilyParameters]:
     dtype = convolution_dtype(costs, op.dtype)
-    taps, places = math.prod(op.kernel), math.prod(op.result)
-    within, wide = op.in_channels / op.groups, op.out_channels / op.groups
-    images = op.batch * (math.prod(op.image) * op.in_channels + places * op.out_channels) * activation_bytes(op.dtype)
-    values = {
-        "m": op.batch * places, "n": wide, "k": taps * within, "groups": op.groups, "images": images,
-        "weights": op.bytes - images, "window": float(taps > 1), "planar": float(not op.channels_last),
-    }  # fmt: skip
-    group = (op.in_channels, op.out_channels, places, taps)
-    return _point(costs, "convolution", "convolution", costs.machine(dtype), values, group, op.flops, time_s)
+    names = ("m", "n", "k", "groups", "images", "weights", "window", "planar")
+    values = dict(zip(names, convolution_shape(op), strict=True))
+    group = (op.in_channels, op.out_channels, math.prod(op.result), math.prod(op.kernel))
+    return _point(costs, "convolution", "convolution", achieved(costs, dtype), values, group, op.flops, time_s)
 
 
 def _collective(costs: CostModel, op: Collective, time_s: float) -> tuple[Point, FamilyParameters]:
