@@ -30,6 +30,8 @@ HOST_KEPT_ELEMENTS = 1 << 20
 """Floating-point tensors of the CPU from this size on are kept as shapes, so that a model larger than this machine can be made."""
 
 CPU = torch.device("cpu")
+_FAKE = torch._C._TorchDispatchModeKey.FAKE
+_mode_of = torch._C._get_dispatch_mode
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})
 Handler = Callable[["Recorder", Any, tuple[Any, ...], dict[str, Any], list[torch.Tensor]], Any]
 Special = dict[Any, Handler]
@@ -59,6 +61,8 @@ class Recorder(TorchDispatchMode):
         return False  # nothing is compiled here, and asking would import the compiler
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if _mode_of(_FAKE) is not None:
+            return func(*args, **(kwargs or {}))  # PyTorch asks for shapes alone, in a mode that lies below this one
         if types and not _PLAIN.issuperset(types):
             return NotImplemented  # a tensor subclass (DTensor ...) unpacks itself first; its parts come here
         with torch._C.DisableTorchFunction():  # a program's default device must not reach what is done here
