@@ -66,6 +66,8 @@ def _killed(script: str, on: str, status: int) -> RunReport:
 
 def _in_this_process(told: Path, found: Path) -> int:
     """Run the program that ``told`` describes here, write its report to ``found``; gives the program's exit status."""
+    import torch
+
     from windtunnel.run.virtual import VirtualChip
     from windtunnel.workload.program.vision import declare_torchvision
 
@@ -76,6 +78,8 @@ def _in_this_process(told: Path, found: Path) -> int:
             steps=options["steps"], limit_memory=options["limit_memory"],
         )  # fmt: skip
         declare_torchvision()
+        if not options["values"]:
+            torch.set_num_threads(1)  # what little is computed is too small to share
         with chip:
             ended = run_script(options["script"], options["args"], module=options["module"])
         sys.stdout.flush()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -93,6 +96,25 @@ def to_meta(value: Any, twins: dict[int, torch.Tensor]) -> Any:
     return value
 
 
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """PyTorch's shape rules ask its compiler to leave them alone, and for that import it, which takes longer than many a
+    program. Where nobody has imported it, they find one that leaves everything alone."""
+    if "torch._dynamo" in sys.modules:
+        yield
+        return
+    stub = ModuleType("torch._dynamo")
+    stub.disable = lambda fn, *_, **__: fn  # type: ignore[attr-defined]
+    sys.modules["torch._dynamo"] = stub
+    torch._dynamo = stub
+    try:
+        yield
+    finally:
+        if sys.modules.get("torch._dynamo") is stub:
+            del sys.modules["torch._dynamo"]
+            del torch._dynamo
+
+
 def redraws(func: Any) -> bool:
     """Whether an operator fills its first operand with random numbers."""
     return torch.Tag.nondeterministic_seeded in func.tags and func._schema.name.endswith("_")
@@ -118,7 +140,8 @@ def infer(
     if meta is None and redraws(func):
         meta = _itself  # PyTorch's rule draws numbers even for the meta device
     try:
-        result = (meta or func)(*meta_args, **meta_kwargs)
+        with _without_compiler():
+            result = (meta or func)(*meta_args, **meta_kwargs)
     except NotImplementedError as problem:
         result = _tried(func, args, kwargs, problem)
     flat, spec = pytree.tree_flatten(result)
