@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from windtunnel.workload.program.tensors import is_host, native_device, native_device_of, native_type, value_of
+from windtunnel.workload.program.tensors import is_pinned, native_device, native_device_of, native_type, pinned, value_of
 
 _aten = torch.ops.aten
 Region = Callable[[str], AbstractContextManager[None]]
@@ -34,9 +34,10 @@ class Functions(TorchFunctionMode):
         self._region = region
         self._special: dict[Any, Callable[..., Any]] = {
             torch.nn.functional.scaled_dot_product_attention: self._attention,
-            torch.Tensor.pin_memory: lambda tensor, *a, **k: tensor,
-            torch.Tensor.numpy: self._numpy,
+            torch.Tensor.pin_memory: lambda tensor, *_: tensor if is_pinned(tensor) else pinned(tensor.clone()),
+            torch.Tensor.is_pinned: lambda tensor, *_: is_pinned(tensor),
             torch.Tensor.cuda: self._cuda,
+            torch.Tensor.data.__set__: self._set_data,  # type: ignore[attr-defined]
             torch.lstm: self._recurrent(torch.lstm),
             torch.gru: self._recurrent(torch.gru),
             torch.rnn_tanh: self._recurrent(torch.rnn_tanh),
@@ -48,6 +49,10 @@ class Functions(TorchFunctionMode):
         special = self._special.get(func)
         if special is not None:
             return special(*args, **kwargs)
+        if "pin_memory" in kwargs:
+            kwargs = dict(kwargs)
+            if kwargs.pop("pin_memory"):
+                return pinned(self.__torch_function__(func, types, args, kwargs))
         if self.mapped:
             if "device" in kwargs:
                 kwargs = {**kwargs, "device": self.place(kwargs["device"])}
@@ -68,14 +73,15 @@ class Functions(TorchFunctionMode):
             torch.cuda._lazy_init()  # type: ignore[no-untyped-call]  # says that there is no CUDA here, as it would there
         return tensor.to(self.native, non_blocking=non_blocking)
 
-    def _numpy(self, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        if native_type(tensor) == "meta" and is_host(tensor):
-            return torch.zeros(tensor.shape, dtype=tensor.dtype).numpy()
-        if native_type(tensor) == self.native.type:
-            raise TypeError(
-                f"can't convert {self.visible}:0 device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
-            )
-        return tensor.numpy(*args, **kwargs)
+    def _set_data(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
+        """``tensor.data = value``: between the host's shapes and the device too, which PyTorch's core has no name for."""
+        places = {native_type(tensor), native_type(value)}
+        if len(places) == 1 or "meta" not in places or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+            tensor.data = value
+            return
+        with torch.no_grad():
+            moved = value.detach().requires_grad_(tensor.requires_grad)
+        torch._C._swap_tensor_impl(tensor, moved)  # type: ignore[attr-defined]
 
     def _attention(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,
