@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch.utils import backend_registration
+from torch.utils import _device, backend_registration
 
 from windtunnel.errors import UnsupportedError
 from windtunnel.workload.program import autocast
@@ -20,6 +20,7 @@ from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.recorder import CPU, Recorder, Special
 from windtunnel.workload.program.shapes import SHAPES
 from windtunnel.workload.program.sites import Sites
+from windtunnel.workload.program.storages import STORAGES, install_storages
 from windtunnel.workload.program.tensors import held, is_host, native_device, native_device_of, native_type, value_of
 from windtunnel.workload.program.transfers import TRANSFERS
 
@@ -109,7 +110,7 @@ class VirtualDevice:
         self.values = values
         self.sites = sites
         self.visible = torch.device(name, 0)
-        self.recorder = Recorder(listener, {**TRANSFERS, **DYNAMIC, **(special or {})}, SHAPES, values=values)
+        self.recorder = Recorder(listener, {**TRANSFERS, **DYNAMIC, **STORAGES, **(special or {})}, SHAPES, values=values)
         self.functions = Functions(name, sites.region, values=values)
         self._undo = ExitStack()
 
@@ -132,6 +133,7 @@ class VirtualDevice:
         self._undo.callback(torch._C._set_only_lift_cpu_tensors, lifted)
         self._patch_tensors()
         self._patch_autocast()
+        install_storages(self)
         self.patch(torch, "compile", compiler(self.sites.region))
         run = threading.Thread.run
 
@@ -170,6 +172,18 @@ class VirtualDevice:
             return found
 
         self.patch(torch.Tensor, "device", property(device))
+        numpy = torch.Tensor.numpy
+
+        def to_numpy(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            if native_type(tensor) == native.type:
+                raise TypeError(
+                    f"can't convert {visible} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+                )
+            if native_type(tensor) == "meta" and is_host(tensor):
+                return torch.zeros(tensor.shape, dtype=tensor.dtype).numpy()
+            return numpy(tensor, *args, **kwargs)
+
+        self.patch(torch.Tensor, "numpy", to_numpy)
         self.patch(torch.Tensor, "is_meta", property(lambda t: native_type(t) == "meta" and not is_host(t)))
         self.patch(torch.Tensor, "is_cpu", property(lambda t: device(t).type == "cpu"))
         if self.name == "cuda":
@@ -192,8 +206,16 @@ class VirtualDevice:
                 kwargs["device"] = self.functions.place(kwargs["device"])
             return make(cls, *args, **kwargs)
 
+        start = _device.DeviceContext.__init__
+
+        def begin(context: Any, place: Any) -> None:
+            # a default device acts after every other mode, so PyTorch's core must be told it as it knows it
+            found = self.functions.place(torch.device(place))
+            start(context, torch.device(found.type) if found == native else found)
+
         if self.functions.mapped:
             self.patch(torch.Tensor, "_make_wrapper_subclass", staticmethod(make_wrapper))
+            self.patch(_device.DeviceContext, "__init__", begin)
 
     def _shown(self, tensor: torch.Tensor) -> str:
         """A tensor of the device as PyTorch would print it, with dots for values that are not computed."""

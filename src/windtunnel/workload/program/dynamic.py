@@ -107,14 +107,15 @@ def random_integers(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[
     """randint, randperm: really drawn, since token numbers and orders steer a program."""
     if r.values:
         return NotImplemented
-    plan = r.plan(func, args, {k: v for k, v in kwargs.items() if k != "generator"}, tensors)
+    given = {**kwargs, "generator": None} if "generator" in kwargs else kwargs
+    plan = r.plan(func, args, given, tensors)
     size = math.prod(plan.outputs[0].size)  # type: ignore[union-attr]
     if size > MOST_KNOWN_INTEGERS:
         return NotImplemented
-    made = r.carry_out(plan, func, args, kwargs, tensors)
+    made = r.carry_out(plan, func, args, given, tensors)
     options = {k: v for k, v in kwargs.items() if k in ("dtype", "layout")}
     drawn = getattr(torch, func.name().split("::")[1].split(".")[0])
-    adopt(made, drawn(*args, generator=r.generator, device=CPU, **options))
+    adopt(made, drawn(*args, generator=kwargs.get("generator") or r.generator, device=CPU, **options))
     return made
 
 

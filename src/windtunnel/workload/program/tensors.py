@@ -120,6 +120,17 @@ def mark_host(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+def pinned(tensor: torch.Tensor) -> torch.Tensor:
+    """Say that a tensor of the program's CPU lies in page-locked memory."""
+    tensor.untyped_storage()._pinned = True  # type: ignore[attr-defined]
+    return tensor
+
+
+def is_pinned(tensor: torch.Tensor) -> bool:
+    """Whether that was said of a tensor's storage."""
+    return getattr(tensor.untyped_storage(), "_pinned", False)
+
+
 def value_of(tensor: torch.Tensor) -> torch.Tensor | None:
     """The CPU tensor that holds what ``tensor`` holds, sharing memory with every other view, or None where it is not known."""
     value = held(tensor).value

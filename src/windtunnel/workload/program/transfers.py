@@ -9,6 +9,7 @@ import torch
 from windtunnel.workload.program.plans import MOST_KNOWN_FLOATS, MOST_KNOWN_INTEGERS
 from windtunnel.workload.program.recorder import HOST_KEPT_ELEMENTS, Recorder, Special
 from windtunnel.workload.program.tensors import META, as_meta, held, is_host, mark_host, native_device_of, new_tensor, value_of
+from windtunnel.workload.program.tensors import is_pinned as pinned
 
 _aten = torch.ops.aten
 STAND_INS = {"float": 1.0, "integer": 1, "bool": False}
@@ -38,6 +39,7 @@ def to_copy(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     blocking = not kwargs.get("non_blocking", False)
     layout = {k: v for k, v in kwargs.items() if k in ("dtype", "memory_format")}
     if to_device:
+        blocking = blocking or not page_locked(source)
         return _upload(r, func, source, layout, blocking)
     if from_device:
         return _download(r, func, source, target, layout, blocking)
@@ -87,6 +89,7 @@ def copy_(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     if on_device[0]:
         func(as_meta(into), as_meta(source))  # refuses shapes that do not fit
         _fill_device(r, into, source)
+        blocking = blocking or not page_locked(source)
         r.listener.copied(nbytes, "to device", blocking)
     elif on_device[1]:
         r.listener.copied(nbytes, "to host", blocking)
@@ -130,6 +133,14 @@ def item(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], 
     given = STAND_INS[kind_of(source.dtype)]
     r.listener.stood_in(f"a {kind_of(source.dtype)} read from the device", str(given))
     return given
+
+
+def page_locked(tensor: torch.Tensor) -> bool:
+    """Whether a copy from this tensor of the host can run while the host goes on: from pageable memory it cannot.
+
+    **Source:** CUDA Runtime API, "API synchronization behavior".
+    """
+    return pinned(tensor)
 
 
 def is_pinned(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
