@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,6 +65,13 @@ class OnPlaces(OnChips):
     "--graph/--eager",
     help="Launches replayed from a captured graph, which takes the host no time; or as the program makes them.  [eager]",
 )
+@click.option(
+    "--memory-limit/--no-memory-limit", default=True, help="Run out of memory where the chip would, or go on.  [limit]"
+)
+@click.option("--as", "as_chip", metavar="CHIP", help="Of a real device: the chip, or the TOML file of one, to predict it as.")
+@click.option(
+    "--parameters", type=click.Path(path_type=Path), metavar="FILE", help="Parameters that `windtunnel fit` wrote, for the chip."
+)
 @click.option("--top", type=Count(MOST_ROWS, "rows"), help="Rows of each table.  [8]")
 @click.option("--detail", is_flag=True, help="Of several chips, show each in full.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained report.")
@@ -81,6 +88,9 @@ def run(
     values: bool,
     clock: Literal["wall", "virtual"],
     graph: bool,
+    memory_limit: bool,
+    as_chip: str | None,
+    parameters: Path | None,
     top: int | None,
     detail: bool,
     html: Path | None,
@@ -108,6 +118,11 @@ def run(
         raise UnsupportedError("run needs PyTorch; install it with: pip install 'windtunnel[run]'")
     from windtunnel.run.launch import run_program
 
+    fitted: Mapping[str, Any] | None = None
+    if parameters is not None:
+        from windtunnel.fit.parameter_file import read_parameters
+
+        fitted = read_parameters(parameters)
     reports: list[RunReport] = []
     refused: dict[str, str] = {}
     with _output_to_stderr() if as_json else contextlib.nullcontext():
@@ -125,6 +140,9 @@ def run(
                     clock=clock,
                     graph=graph,
                     keep_launches=html is not None or trace is not None,
+                    limit_memory=memory_limit,
+                    chip=as_chip,
+                    parameters=fitted,
                 )
             except WindtunnelError as problem:
                 if len(chips) == 1:

@@ -7,11 +7,12 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from windtunnel.errors import WindtunnelError
+from windtunnel.run.devices import is_real
 from windtunnel.run.places import place
 from windtunnel.run.record import RunReport
 from windtunnel.run.script import Ended, check_script, run_script
@@ -19,21 +20,28 @@ from windtunnel.run.script import Ended, check_script, run_script
 
 def run_program(
     script: str, args: Sequence[str] = (), *, on: str, module: bool = False, steps: int | None = None, values: bool = False,
-    clock: Literal["wall", "virtual"] = "wall", graph: bool = False, keep_launches: bool = True,
-    limit_memory: bool = True,
+    clock: Literal["wall", "virtual"] = "wall", graph: bool = False, keep_launches: bool = True, limit_memory: bool = True,
+    chip: str | None = None, parameters: Mapping[str, Any] | None = None,
 ) -> RunReport:  # fmt: skip
-    """Run ``script`` (a file, or with ``module`` a module's name) with ``args`` on the chip or system ``on``.
+    """Run ``script`` (a file, or with ``module`` a module's name) with ``args`` on a chip, a system, or a real device.
 
-    Its output goes where this process's goes. steps: end it after so many. values: compute real numbers on the CPU. clock:
-    what its own timers read. graph: operators launched as from a captured graph. limit_memory: run
-    out of memory where the chip would. Raises UnknownNameError,
-    InvalidInputError, MissingFactError before anything runs; what the script itself raises is in the report.
+    Its output goes where this process's goes. steps: end it after so many. Of virtual chips: values: compute real numbers on
+    the CPU; clock: what its own timers read; graph: operators launched as from a captured graph; limit_memory: run out of
+    memory where the chip would. Of a real device (``cuda``, ``npu:0``, ``cpu``): chip: whose prediction stands beside the
+    measurement, where the device does not say. parameters: tables of a parameter file for the chip.
+
+    Raises UnknownNameError, InvalidInputError, MissingFactError, UnsupportedError before anything runs; what the script
+    itself raises is in the report.
     """
     check_script(script, module=module)
+    if is_real(on):
+        from windtunnel.run.real import run_real
+
+        return run_real(script, args, device=on, module=module, steps=steps, chip=chip, parameters=parameters)
     place(on)
     options = dict(
         script=script, args=list(args), on=on, module=module, steps=steps, values=values, clock=clock, graph=graph,
-        keep_launches=keep_launches, limit_memory=limit_memory,
+        keep_launches=keep_launches, limit_memory=limit_memory, parameters=parameters,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="windtunnel-") as folder:
         told, found = Path(folder) / "options", Path(folder) / "report"
@@ -75,7 +83,7 @@ def _in_this_process(told: Path, found: Path) -> int:
     try:
         chip = VirtualChip(
             options["on"], values=options["values"], virtual_clock=options["clock"] == "virtual", graph=options["graph"],
-            steps=options["steps"], limit_memory=options["limit_memory"],
+            steps=options["steps"], limit_memory=options["limit_memory"], parameters=options["parameters"],
         )  # fmt: skip
         declare_torchvision()
         if not options["values"]:
@@ -86,7 +94,7 @@ def _in_this_process(told: Path, found: Path) -> int:
         if ended.traceback:
             sys.stderr.write(ended.traceback)
             sys.stderr.flush()
-        report = chip.report(options["script"], ended, keep_launches=options["keep_launches"])
+        report = chip.report(" ".join([options["script"], *options["args"]]), ended, keep_launches=options["keep_launches"])
     except WindtunnelError as problem:
         found.write_bytes(pickle.dumps(problem))
         return problem.exit_status

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal
 
@@ -28,6 +28,14 @@ from windtunnel.workload.program.sites import Origin, Sites
 
 MOST_LAUNCHES = 400_000
 """Launches that are kept one by one; a longer run keeps its first ones, and its steps' times to the end."""
+
+SHOWN_AS = {
+    "aten._scaled_dot_product_fused_attention_overrideable.default": "aten.scaled_dot_product_attention.default",
+    "aten._scaled_dot_product_fused_attention_overrideable_backward.default": "aten.scaled_dot_product_attention_backward.default",
+    "_scaled_dot_product_fused_attention_overrideable": "scaled_dot_product_attention",
+    "_scaled_dot_product_fused_attention_overrideable_backward": "scaled_dot_product_attention_backward",
+}
+"""Operators that stand for what the program called, under the name by which it called it."""
 
 _NO_LIMIT = 1 << 60
 """Bytes of a memory that never runs out."""
@@ -57,12 +65,13 @@ class Machine:
     def __init__(
         self, chip: Chip, links: Links | None = None, *, ranks: int = 1, rank: int = 0, launching: Launching = "eager",
         steps: int | None = None, limit_memory: bool = True,
+        parameters: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         self.chip = chip
         self.ranks = ranks
         self.rank = rank
         self.sites = Sites()
-        self.pricing = Pricing(chip, links)
+        self.pricing = Pricing(chip, links, parameters)
         self.timeline = Timeline()
         self.launching: Launching = launching
         self.host = {kind: host_cost(chip.device, kind) for kind in ("eager", "compiled", "graph")}
@@ -80,6 +89,7 @@ class Machine:
         self.step_marks: list[Mark] = []
         self.forward_marks: list[Mark] = []
         self.operators = 0
+        self.launched_as: set[str] = set()
         self.notes: dict[str, int] = {}
         self._most_steps = steps
         self._buffer: list[tuple[Plan, Step, Origin]] = []
@@ -124,6 +134,8 @@ class Machine:
         """A module was called from outside any other: its parameters and buffers are known by name from here on."""
         for kind, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, tensor in named:
+                if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+                    continue  # a function transform's stand-in has no storage
                 block = getattr(getattr(tensor.untyped_storage(), "_held", None), "block", None)
                 if block is not None and block.requested:
                     self.holders.retag(id(block), (kind, name, None))
@@ -171,7 +183,7 @@ class Machine:
             return
         self.launches.append(
             Launch(
-                op, price.family, origin.module, origin.site, origin.phase, len(self.step_marks),
+                SHOWN_AS.get(op, op), price.family, origin.module, origin.site, origin.phase, len(self.step_marks),
                 self.timeline.stream if stream is None else stream, start, end, wait, price.bound, price.flops, price.bytes,
                 price.evidence, price.where, calls,
             )
@@ -205,15 +217,18 @@ class Machine:
             return
         buffer, self._buffer, self._buffered = self._buffer, [], None
         launching = FUSED_REGIONS[buffer[0][2].region]
+        self.launched_as.add(buffer[0][2].region)
         cost = self.host[launching]
         self.timeline.host_s += cost.step_s
         for kernel in self.pricing.region([step for _, step, _ in buffer]):
             plans = [buffer[i] for i in kernel.calls]
             origin = max(plans, key=lambda entry: entry[0].price.bytes)[2]
-            self._launch(kernel.name, kernel.price, origin, cost.call_s, len(kernel.calls))
+            name = kernel.name if len(kernel.calls) == 1 else f"fused {kernel.name}"
+            self._launch(name, kernel.price, origin, cost.call_s, len(kernel.calls))
         self._versions.clear()
 
     def _count(self, op: str, site: Site | None, price: Price) -> None:
+        op = SHOWN_AS.get(op, op)
         known = self.calls.get(op)
         if known is None:
             self.calls[op] = [1, price.seconds, site]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from windtunnel.catalog.chip import Chip
 from windtunnel.cost.evidence import Evidence
@@ -45,8 +45,8 @@ class Kernel:
 class Pricing:
     """Prices calls on ``chip``; unpriced counts operators for which a figure of the chip is missing, by that figure."""
 
-    def __init__(self, chip: Chip, links: Links | None = None) -> None:
-        self.costs = CostModel(chip, links)
+    def __init__(self, chip: Chip, links: Links | None = None, parameters: Mapping[str, Any] | None = None) -> None:
+        self.costs = CostModel(chip, links, parameters)
         self.unpriced: Counter[str] = Counter()
         self.flops_by_dtype: Counter[str] = Counter()
         self._spreads: dict[str, float] = {}

@@ -63,7 +63,7 @@ def report_of(machine: Machine, ended: Ended, *, program: str, name: str, values
         operators=machine.operators,
         launches=tuple(machine.launches) if keep_launches else (),
         dropped_launches=machine.dropped,
-        settings={"launching": machine.launching, "values": "computed on the CPU" if values else "not computed"},
+        settings={"launching": ", ".join([machine.launching, *sorted(machine.launched_as - {"recurrent"})]), "values": "computed on the CPU" if values else "not computed"},
         notes=_notes(machine),
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Any
 
 from windtunnel.run.clock import script_clock
 from windtunnel.run.distributed import COLLECTIVES, install_distributed
@@ -23,18 +25,18 @@ class VirtualChip:
 
     on: a chip, a number of them (``h20:8``) or a system. values: compute real numbers on the CPU. virtual_clock: timers of
     ``time`` read the chip's clock. graph: launches as from a captured graph. steps: stop the program after so many.
-    limit_memory: run out of memory where the chip would.
+    limit_memory: run out of memory where the chip would. parameters: tables of a parameter file for the chip.
     """
 
     def __init__(
         self, on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
-        limit_memory: bool = True,
+        limit_memory: bool = True, parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self.place = place(on)
         self.values = values
         self.machine = Machine(
             self.place.chip, self.place.links, ranks=self.place.ranks, launching="graph" if graph else "eager", steps=steps,
-            limit_memory=limit_memory,
+            limit_memory=limit_memory, parameters=parameters,
         )
         self._virtual_clock = virtual_clock
         self._stack = ExitStack()
