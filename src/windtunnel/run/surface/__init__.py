@@ -29,6 +29,7 @@ class Surface:
         name, state = self.state.name, self.state
         state.values = device.values
         device.recorder.generator = state.generator
+        device.functions.check = state.check
         existing = getattr(torch, name, None)
         if existing is None:
             device.patch(torch, name, self.module)

@@ -9,6 +9,7 @@ import torch
 
 from windtunnel.catalog.chip import chip as chip_named
 from windtunnel.catalog.driver import Driver, driver
+from windtunnel.errors import UnsupportedError
 from windtunnel.run.machine import Machine
 
 CHIPS_A_HOST = 8
@@ -64,6 +65,14 @@ class DeviceState:
         if number >= self.count:
             raise torch.AcceleratorError(f"{self.name.upper()} error: invalid device ordinal: {number} of {self.count}")
         return number
+
+    def check(self, index: int) -> None:
+        """Refuse a number that no device has, and a second device within one process, which one virtual chip cannot stand for."""
+        if self.index(index) != self.current:
+            raise UnsupportedError(
+                f"{self.name}:{index} beside {self.name}:{self.current} in one process: a process runs on one virtual device; "
+                "start one process a device (torchrun), or run on one"
+            )
 
     def device(self, index: int | None = None) -> torch.device:
         """The device of that number under the program's name."""

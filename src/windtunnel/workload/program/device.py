@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch.utils import _device, backend_registration
@@ -21,7 +21,7 @@ from windtunnel.workload.program.recorder import CPU, Recorder, Special
 from windtunnel.workload.program.shapes import SHAPES
 from windtunnel.workload.program.sites import Sites
 from windtunnel.workload.program.storages import STORAGES, install_storages
-from windtunnel.workload.program.tensors import held, is_host, native_device, native_device_of, native_type, value_of
+from windtunnel.workload.program.tensors import DISGUISE, held, is_host, native_device, native_device_of, native_type, value_of
 from windtunnel.workload.program.transfers import TRANSFERS
 
 IN_CORE = frozenset({"cuda", "xpu", "hpu", "xla", "mps", "mtia", "maia", "ipu", "ve"})
@@ -164,37 +164,50 @@ class VirtualDevice:
         native, visible = native_device(), self.visible
 
         def device(tensor: torch.Tensor) -> torch.device:
-            found: torch.device = native_device_of(tensor)
-            if found.type == native.type:
-                return visible
-            if found.type == "meta" and is_host(tensor):
-                return CPU
-            return found
+            with torch._C.DisableTorchFunction():  # PyTorch's own answer, not that of a mode, which is this one again
+                found: torch.device = native_device_of(tensor)
+                if not DISGUISE.on:
+                    return found
+                if found.type == native.type:
+                    return visible
+                if found.type == "meta" and is_host(tensor):
+                    return CPU
+                return found
+
+        def lies_on(tensor: torch.Tensor) -> Literal["device", "host shape", "elsewhere"]:
+            with torch._C.DisableTorchFunction():
+                kind = native_type(tensor)
+                if kind == "meta" and is_host(tensor):
+                    return "host shape"
+                return "device" if kind == native.type else "elsewhere"
 
         self.patch(torch.Tensor, "device", property(device))
         numpy = torch.Tensor.numpy
 
         def to_numpy(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-            if native_type(tensor) == native.type:
+            where = lies_on(tensor)
+            if where == "device":
                 raise TypeError(
-                    f"can't convert {visible} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory first."
+                    f"can't convert {visible} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
+                    "first."
                 )
-            if native_type(tensor) == "meta" and is_host(tensor):
+            if where == "host shape":
                 return torch.zeros(tensor.shape, dtype=tensor.dtype).numpy()
             return numpy(tensor, *args, **kwargs)
 
         self.patch(torch.Tensor, "numpy", to_numpy)
-        self.patch(torch.Tensor, "is_meta", property(lambda t: native_type(t) == "meta" and not is_host(t)))
+        self.patch(torch.Tensor, "is_meta", property(lambda t: device(t).type == "meta"))
         self.patch(torch.Tensor, "is_cpu", property(lambda t: device(t).type == "cpu"))
         if self.name == "cuda":
-            self.patch(torch.Tensor, "is_cuda", property(lambda t: native_type(t) == native.type))
+            self.patch(torch.Tensor, "is_cuda", property(lambda t: lies_on(t) == "device"))
         plain_repr = torch.Tensor.__repr__
 
         def show(tensor: torch.Tensor, *, tensor_contents: Any = None) -> str:
             if type(tensor) in (torch.Tensor, torch.nn.Parameter):
-                if native_type(tensor) == native.type:
+                where = lies_on(tensor)
+                if where == "device":
                     return self._shown(tensor)
-                if native_type(tensor) == "meta" and is_host(tensor):
+                if where == "host shape":
                     return f"tensor(..., size={tuple(tensor.shape)}, dtype={tensor.dtype})"
             return plain_repr(tensor, tensor_contents=tensor_contents)  # type: ignore[no-any-return]
 

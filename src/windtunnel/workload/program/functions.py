@@ -22,7 +22,8 @@ Region = Callable[[str], AbstractContextManager[None]]
 class Functions(TorchFunctionMode):
     """Passes a program's PyTorch functions on, with what the virtual device needs changed.
 
-    visible: the device's name in the program. region: enters a stretch whose operators are one kernel, or compiled.
+    visible: the device's name in the program, names: every name by which it may call it. check: refuses the number of a
+    device that there is not. region: enters a stretch whose operators are one kernel, or compiled.
     """
 
     def __init__(self, visible: str, region: Region, *, values: bool) -> None:
@@ -31,12 +32,16 @@ class Functions(TorchFunctionMode):
         self.native = native_device()
         self.values = values
         self.mapped = visible != self.native.type
+        self.names = {visible}
+        self.check: Callable[[int], None] = lambda index: None
         self._region = region
         self._special: dict[Any, Callable[..., Any]] = {
             torch.nn.functional.scaled_dot_product_attention: self._attention,
             torch.Tensor.pin_memory: lambda tensor, *_: tensor if is_pinned(tensor) else pinned(tensor.clone()),
             torch.Tensor.is_pinned: lambda tensor, *_: is_pinned(tensor),
+            torch.Tensor.type: self._type,
             torch.Tensor.cuda: self._cuda,
+            torch.Tensor.backward: self._backward,
             torch.Tensor.data.__set__: self._set_data,  # type: ignore[attr-defined]
             torch.lstm: self._recurrent(torch.lstm),
             torch.gru: self._recurrent(torch.gru),
@@ -53,25 +58,51 @@ class Functions(TorchFunctionMode):
             kwargs = dict(kwargs)
             if kwargs.pop("pin_memory"):
                 return pinned(self.__torch_function__(func, types, args, kwargs))
-        if self.mapped:
-            if "device" in kwargs:
-                kwargs = {**kwargs, "device": self.place(kwargs["device"])}
-            if func in _PLACED:
-                args = tuple(self.place(a) if isinstance(a, (str, torch.device)) else a for a in args)
+        if "device" in kwargs:
+            kwargs = {**kwargs, "device": self.place(kwargs["device"])}
+        if func in _PLACED:
+            args = tuple(self.place(a) if isinstance(a, (str, torch.device)) else a for a in args)
         return func(*args, **kwargs)
+
+    def _type(self, tensor: torch.Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any) -> Any:
+        """``tensor.type()`` and ``tensor.type("torch.cuda.FloatTensor")`` under the device's name in the program."""
+        if dtype is None:
+            return tensor.type().replace(f"torch.{self.native.type}.", f"torch.{self.visible}.")
+        prefix = f"torch.{self.visible}."
+        if isinstance(dtype, str) and dtype.startswith(prefix):
+            number = torch.empty(0).type(dtype.replace(prefix, "torch.")).dtype
+            return tensor.to(self.native, number, non_blocking)
+        return tensor.type(dtype, non_blocking)
 
     def place(self, device: Any) -> Any:
         """A device as PyTorch's core must be told it; everything else unchanged."""
         if isinstance(device, torch.device):
-            return self.native if device.type == self.visible else device
-        if isinstance(device, str) and device.split(":")[0] == self.visible:
+            kind, index = device.type, device.index
+        elif isinstance(device, str):
+            kind, _, number = device.partition(":")
+            index = int(number) if number.isdecimal() else None
+        elif isinstance(device, int) and not isinstance(device, bool):
+            kind, index = self.visible, device
+        else:
+            return device
+        if kind in self.names:
+            if index:
+                self.check(index)
             return self.native
-        return self.native if isinstance(device, int) and not isinstance(device, bool) else device
+        if kind in _ABSENT:
+            getattr(torch, kind)._lazy_init()  # says that this build has none, as it would there
+        return device
 
     def _cuda(self, tensor: torch.Tensor, device: Any = None, non_blocking: bool = False, **options: Any) -> torch.Tensor:
-        if self.visible != "cuda":
-            torch.cuda._lazy_init()  # type: ignore[no-untyped-call]  # says that there is no CUDA here, as it would there
-        return tensor.to(self.native, non_blocking=non_blocking)
+        return tensor.to(self.place("cuda" if device is None else device), non_blocking=non_blocking)
+
+    def _backward(
+        self, tensor: torch.Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:  # fmt: skip
+        """The backward pass, with this mode on: hooks and what a checkpoint computes again are the program's too."""
+        with self:
+            torch.autograd.backward(tensor, gradient, retain_graph, create_graph, inputs=inputs)
 
     def _set_data(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
         """``tensor.data = value``: between the host's shapes and the device too, which PyTorch's core has no name for."""
@@ -119,6 +150,9 @@ class Functions(TorchFunctionMode):
 
         return run
 
+
+_ABSENT = frozenset({"cuda", "xpu"})
+"""Devices that PyTorch's core knows and that raise an error of their own where they are not built in."""
 
 _PLACED = {
     torch.Tensor.to, torch.Tensor.type, torch.empty, torch.zeros, torch.ones, torch.Tensor.new_empty, torch.Tensor.new_zeros,

@@ -167,6 +167,10 @@ def _install_pickling(device: Any, to_device: Any) -> None:
     load = torch.load
 
     def reduce(tensor: Any, protocol: int) -> Any:
+        with torch._C.DisableTorchFunction():
+            return reduced(tensor, protocol)
+
+    def reduced(tensor: Any, protocol: int) -> Any:
         kind = native_type(tensor)
         if tensor.layout is not torch.strided or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
             return whole(tensor, protocol)
@@ -174,7 +178,7 @@ def _install_pickling(device: Any, to_device: Any) -> None:
         behind = _behind(storage)
         if behind is not None:
             large = behind.bytes >= HOST_KEPT_ELEMENTS * tensor.dtype.itemsize
-            shape_only = behind.value is None and (large or not tensor.dtype.is_floating_point and not behind.bytes)
+            shape_only = behind.value is None and large
         else:
             shape_only = kind == "meta" and getattr(storage, "_held", None) is HOST
         if not shape_only:
