@@ -15,8 +15,16 @@ from windtunnel.run.script import Ended
 from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_LINK_BYTES_PER_S
 from windtunnel.workload.program.work import is_collective, known
 
-MOST_LISTED = 200
+MOST_LISTED = 5000
 """Lines of a break-down that are kept; what is left is one line."""
+
+_FUSED = "aten._scaled_dot_product_fused_attention_overrideable_backward.default"
+_KERNELS = {
+    "aten.scaled_dot_product_attention_backward.default": {
+        "cuda": "aten._scaled_dot_product_flash_attention_backward.default", "npu": _FUSED, "musa": _FUSED, "mlu": _FUSED,
+    },
+}  # fmt: skip
+"""Which operator a device's plugin is asked about where what is shown is no operator of PyTorch's own."""
 
 _Z80 = 1.2816
 """Standard normal quantile that bounds the central 80 %."""
@@ -63,7 +71,10 @@ def report_of(machine: Machine, ended: Ended, *, program: str, name: str, values
         operators=machine.operators,
         launches=tuple(machine.launches) if keep_launches else (),
         dropped_launches=machine.dropped,
-        settings={"launching": ", ".join([machine.launching, *sorted(machine.launched_as - {"recurrent"})]), "values": "computed on the CPU" if values else "not computed"},
+        settings={
+            "launching": ", ".join([machine.launching, *sorted(machine.launched_as - {"recurrent"})]),
+            "values": "computed on the CPU" if values else "not computed",
+        },
         notes=_notes(machine),
     )
 
@@ -160,7 +171,8 @@ def _support(machine: Machine) -> tuple[Support, ...]:
     for op, (calls, seconds, site) in machine.calls.items():
         if op.startswith("copy to ") or is_collective(op):
             continue
-        status = machine.support.of(op)
+        asked = _KERNELS.get(op, {}).get(machine.chip.device, op)
+        status = machine.support.of(asked)
         if status.status not in ("native", "composite"):
             found.append(Support(op, status.status, calls, seconds, site, status.via, status.note))
     order = {"cpu fallback": 0, "unknown": 1}

@@ -16,6 +16,7 @@ from windtunnel.workload.program import autocast
 from windtunnel.workload.program.compiled import compiler
 from windtunnel.workload.program.dynamic import DYNAMIC
 from windtunnel.workload.program.functions import Functions
+from windtunnel.workload.program.guard import Guard, with_its_error
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.recorder import CPU, Recorder, Special
 from windtunnel.workload.program.shapes import SHAPES
@@ -32,6 +33,7 @@ _BEHIND_CORE = "npu"
 once a process, for autograd to run; with this one, CUDA chips and NPUs can follow each other in one process."""
 
 _registered: list[Any] = []
+_guard = Guard()
 
 
 class _Module:
@@ -68,11 +70,10 @@ def register(name: str, module: Any = None) -> None:
     Raises UnsupportedError where the process has another such name already.
     """
     if not _registered:
-        guard = backend_registration._DummyDeviceGuard()  # type: ignore[attr-defined]
         hooks = backend_registration._DummyPrivateUse1Hook()  # type: ignore[attr-defined]
         torch._C._acc.register_python_privateuseone_hook(hooks)
-        torch._C._acc.register_python_privateuseone_device_guard(guard)
-        _registered.extend((guard, hooks))
+        torch._C._acc.register_python_privateuseone_device_guard(_guard)
+        _registered.append(hooks)
         autocast.register()
     known, wanted = torch._C._get_privateuse1_backend_name(), _BEHIND_CORE if name in IN_CORE else name
     if known == "privateuseone":
@@ -133,6 +134,8 @@ class VirtualDevice:
         self._undo.callback(torch._C._set_only_lift_cpu_tensors, lifted)
         self._patch_tensors()
         self._patch_autocast()
+        for owner in (torch.autograd, torch.autograd.graph):
+            self.patch(owner, "_engine_run_backward", with_its_error(torch.autograd.graph._engine_run_backward))
         install_storages(self)
         self.patch(torch, "compile", compiler(self.sites.region))
         run = threading.Thread.run

@@ -140,6 +140,21 @@ def equal(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     return False
 
 
+def packed(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+    """Sequences of unlike length one behind the other: their lengths are the CPU's, so the shape is known."""
+    padded, lengths = args[0], args[1]
+    batch, time = (0, 1) if args[2] else (1, 0)
+    places = torch.zeros((padded.shape[time], padded.shape[batch]), dtype=torch.bool)
+    for i, length in enumerate(lengths.tolist()):
+        places[:length, i] = True
+    steps = places.sum(1)
+    indices = places.nonzero(as_tuple=True)
+    with r:
+        by_time = padded.transpose(0, 1) if args[2] else padded
+        data = _aten.index.Tensor(by_time, list(indices))
+    return data, steps[steps > 0]
+
+
 _UNIQUE = {_aten._unique2.default, _aten.unique_consecutive.default, _aten.unique_dim.default, _aten._unique.default}
 DYNAMIC: Special = {
     **dict.fromkeys(
@@ -162,5 +177,6 @@ DYNAMIC: Special = {
     ),
     _aten._amp_foreach_non_finite_check_and_unscale_.default: finite,
     _aten.equal.default: equal,
+    _aten._pack_padded_sequence.default: packed,
 }  # fmt: skip
 """Operators of this kind, by overload."""

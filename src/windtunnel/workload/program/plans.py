@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from windtunnel.errors import UnsupportedError
 from windtunnel.workload.program.call import Call, TensorSpec
 from windtunnel.workload.program.observe import dtype_name, name_of, plain, spec_of
-from windtunnel.workload.program.tensors import META, as_meta
+from windtunnel.workload.program.tensors import DISGUISE, META, as_meta
 
 MOST_KNOWN_FLOATS = 1 << 12
 """Elements up to which a floating-point tensor made from known values is computed: schedules, counters, frequencies."""
@@ -97,20 +97,23 @@ def to_meta(value: Any, twins: dict[int, torch.Tensor]) -> Any:
 
 
 @contextmanager
-def _without_compiler() -> Iterator[None]:
-    """PyTorch's shape rules ask its compiler to leave them alone, and for that import it, which takes longer than many a
-    program. Where nobody has imported it, they find one that leaves everything alone."""
-    if "torch._dynamo" in sys.modules:
-        yield
-        return
-    stub = ModuleType("torch._dynamo")
-    stub.disable = lambda fn, *_, **__: fn  # type: ignore[attr-defined]
-    sys.modules["torch._dynamo"] = stub
-    torch._dynamo = stub
+def shape_rules() -> Iterator[None]:
+    """For running PyTorch's shape rules: tensors tell their true device, and the compiler stays unimported.
+
+    The rules ask the compiler to leave them alone, and for that import it, which takes longer than many a program. Where
+    nobody has imported it, they find one that leaves everything alone.
+    """
+    told, DISGUISE.on = DISGUISE.on, False
+    stub = None
+    if "torch._dynamo" not in sys.modules:
+        stub = ModuleType("torch._dynamo")
+        stub.disable = lambda fn, *_, **__: fn  # type: ignore[attr-defined]
+        sys.modules["torch._dynamo"] = torch._dynamo = stub
     try:
         yield
     finally:
-        if sys.modules.get("torch._dynamo") is stub:
+        DISGUISE.on = told
+        if stub is not None and sys.modules.get("torch._dynamo") is stub:
             del sys.modules["torch._dynamo"]
             del torch._dynamo
 
@@ -140,11 +143,13 @@ def infer(
     if meta is None and redraws(func):
         meta = _itself  # PyTorch's rule draws numbers even for the meta device
     try:
-        with _without_compiler():
+        with shape_rules():
             result = (meta or func)(*meta_args, **meta_kwargs)
     except NotImplementedError as problem:
         result = _tried(func, args, kwargs, problem)
     flat, spec = pytree.tree_flatten(result)
+    if any(isinstance(value, torch.Tensor) and value.layout is not torch.strided for value in flat):
+        raise UnsupportedError(f"{func}: sparse tensors are not modelled on virtual chips")
     storages = {twins[id(t)].untyped_storage()._cdata: i for i, t in reversed(list(enumerate(tensors)))}
     identities = {id(twins[id(t)]): i for i, t in reversed(list(enumerate(tensors)))}
     outputs: list[Made | Viewed | Same | Plain] = []

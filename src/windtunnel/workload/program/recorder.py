@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from windtunnel.errors import UnsupportedError
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.observe import call_of
-from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer, redraws
+from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer, redraws, shape_rules
 from windtunnel.workload.program.tensors import (
     META,
     held,
@@ -30,6 +30,11 @@ HOST_KEPT_ELEMENTS = 1 << 20
 """Floating-point tensors of the CPU from this size on are kept as shapes, so that a model larger than this machine can be made."""
 
 CPU = torch.device("cpu")
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_WRITTEN = torch._C.DispatchKey.CompositeExplicitAutograd
+_OWN = frozenset({"aten", "prims", "prim", "c10d", "_c10d_functional", "_dtensor", "npu"})
+"""Namespaces whose operators are kernels of the device, or are handled here."""
+
 _FAKE = torch._C._TorchDispatchModeKey.FAKE
 _mode_of = torch._C._get_dispatch_mode
 _PLAIN = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})
@@ -51,7 +56,7 @@ class Recorder(TorchDispatchMode):
         self._special = special
         self._shapes = shapes
         self._plans: dict[Any, Plan] = {}
-        self._composite: dict[Any, bool] = {}
+        self._composite: dict[Any, Any] = {}
         self.generator = torch.Generator(device="cpu")
         self.generator.manual_seed(0)
         self.drawn: dict[Any, torch.Tensor] = {}
@@ -123,20 +128,26 @@ class Recorder(TorchDispatchMode):
                 return result
         plan = self._plans.get(key)
         if plan is None:
-            if self._is_composite(func):
-                with self:
-                    return func.decompose(*args, **kwargs)
+            whole = self._composite_key(func)
+            if whole is not None:
+                with self, torch._C._EnableTorchFunction():
+                    return func._op_dk(whole, *args, **kwargs)
             plan = self.plan(func, args, kwargs, tensors)
             if func not in _BY_NUMBERS:
                 self._plans[key] = plan
         return self.carry_out(plan, func, args, kwargs, tensors)
 
-    def _is_composite(self, func: Any) -> bool:
-        """Whether PyTorch makes the operator of others wherever it runs (they arrive whole under inference mode only)."""
-        known = self._composite.get(func)
-        if known is None:
-            known = self._composite[func] = bool(func._can_decompose()) and func not in self._shapes
-        return known
+    def _composite_key(self, func: Any) -> Any:
+        """Where to find what an operator is made of, if it is made of others wherever it runs: PyTorch's own composites (which
+        arrive whole under inference mode only) and operators that somebody wrote in Python. None for all others."""
+        if func not in self._composite:
+            found = None
+            for key in (_COMPOSITE, None if func.namespace in _OWN else _WRITTEN):
+                if key is not None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key):
+                    found = key
+                    break
+            self._composite[func] = None if func in self._shapes else found
+        return self._composite[func]
 
     def plan(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Plan:
         """What the call gives back; raises as PyTorch would where its operands lie on different devices."""
@@ -319,7 +330,8 @@ class Recorder(TorchDispatchMode):
         if not tensors:
             kwargs["device"] = META
         kwargs.pop("pin_memory", None)
-        result = func(*pytree.tree_map(meta, args), **pytree.tree_map(meta, kwargs))
+        with shape_rules():
+            result = func(*pytree.tree_map(meta, args), **pytree.tree_map(meta, kwargs))
         pytree.tree_map_only(torch.Tensor, mark_host, result)
         return result
 

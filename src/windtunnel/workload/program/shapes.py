@@ -32,7 +32,40 @@ def _fused_attention_backward(
     return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value), bias
 
 
+def _gru_cell(gates: torch.Tensor, hidden: torch.Tensor, state: torch.Tensor, *_: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """gates, hidden [batch, 3 x width], state [batch, width] -> the next state and what the backward pass keeps."""
+    return torch.empty_like(state), state.new_empty((state.shape[0], 5 * state.shape[1]))
+
+
+def _gru_cell_backward(grad: torch.Tensor, kept: torch.Tensor, has_bias: bool) -> tuple[Any, ...]:
+    batch, width = grad.shape
+    gates = grad.new_empty((batch, 3 * width))
+    bias = grad.new_empty(3 * width) if has_bias else None
+    return gates, gates.clone(), torch.empty_like(grad), bias, bias.clone() if bias is not None else None
+
+
+def _grouped_product(
+    a: torch.Tensor, b: torch.Tensor, offs: torch.Tensor | None = None, bias: torch.Tensor | None = None,
+    out_dtype: torch.dtype | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """a [rows, k] by b [groups, k, n] -> [rows, n], and the other forms in which one or both are cut by ``offs``. PyTorch's own
+    rule knows bf16 alone; its kernels take fp16 and fp32 as well."""
+    if a.dim() == 2 and b.dim() == 2:
+        assert offs is not None
+        shape: tuple[int, ...] = (offs.shape[0], a.shape[0], b.shape[1])
+    elif a.dim() == 2:
+        shape = (a.shape[0], b.shape[2])
+    elif b.dim() == 2:
+        shape = (a.shape[1], b.shape[1])
+    else:
+        shape = (a.shape[0], a.shape[1], b.shape[2])
+    return a.new_empty(shape, dtype=out_dtype or a.dtype)
+
+
 SHAPES: dict[Any, Callable[..., Any]] = {
     _aten._scaled_dot_product_fused_attention_overrideable.default: _fused_attention,
     _aten._scaled_dot_product_fused_attention_overrideable_backward.default: _fused_attention_backward,
+    _aten._grouped_mm.default: _grouped_product,
+    _aten._thnn_fused_gru_cell.default: _gru_cell,
+    _aten._thnn_fused_gru_cell_backward.default: _gru_cell_backward,
 }

@@ -65,6 +65,15 @@ class HostMark:
 HOST = HostMark()
 
 
+class Disguise:
+    """Whether tensors tell the program the device that it asked for rather than where PyTorch's core sees them."""
+
+    on = True
+
+
+DISGUISE = Disguise()
+
+
 native_device_of = torch._C.TensorBase.device.__get__  # type: ignore[attr-defined]
 """Where PyTorch's core sees a tensor, whatever ``tensor.device`` tells the program."""
 

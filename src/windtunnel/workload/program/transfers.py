@@ -8,7 +8,17 @@ import torch
 
 from windtunnel.workload.program.plans import MOST_KNOWN_FLOATS, MOST_KNOWN_INTEGERS
 from windtunnel.workload.program.recorder import HOST_KEPT_ELEMENTS, Recorder, Special
-from windtunnel.workload.program.tensors import META, as_meta, held, is_host, mark_host, native_device_of, new_tensor, value_of
+from windtunnel.workload.program.tensors import (
+    META,
+    as_meta,
+    held,
+    is_host,
+    mark_host,
+    native_device_of,
+    native_type,
+    new_tensor,
+    value_of,
+)
 from windtunnel.workload.program.tensors import is_pinned as pinned
 
 _aten = torch.ops.aten
@@ -49,7 +59,7 @@ def to_copy(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 def _upload(r: Recorder, func: Any, source: torch.Tensor, layout: dict[str, Any], blocking: bool) -> torch.Tensor:
-    known = not source.is_meta and (r.values or worth_knowing(source.dtype, source.numel()))
+    known = native_type(source) != "meta" and (r.values or worth_knowing(source.dtype, source.numel()))
     if known:
         made = r.from_cpu(func(source, **layout))
     else:
@@ -93,7 +103,7 @@ def copy_(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
         r.listener.copied(nbytes, "to device", blocking)
     elif on_device[1]:
         r.listener.copied(nbytes, "to host", blocking)
-        if not into.is_meta:
+        if native_type(into) != "meta":
             value = value_of(source)
             if value is not None:
                 func(into, value)
@@ -101,7 +111,7 @@ def copy_(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
                 given = STAND_INS[kind_of(source.dtype)]
                 r.listener.stood_in("values copied to the host", f"all {given}")
                 into.fill_(given)
-    elif not into.is_meta and source.is_meta:
+    elif native_type(into) != "meta" and native_type(source) == "meta":
         given = STAND_INS[kind_of(source.dtype)]
         r.listener.stood_in("values of a large tensor of the host", f"all {given}")
         into.fill_(given)
@@ -110,7 +120,7 @@ def copy_(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
 
 def _fill_device(r: Recorder, into: torch.Tensor, source: torch.Tensor) -> None:
     behind = held(into)
-    if source.is_meta:
+    if native_type(source) == "meta":
         behind.value = None
         return
     if behind.value is None and into.numel() * into.dtype.itemsize == behind.bytes and worth_knowing(into.dtype, into.numel()):
@@ -123,9 +133,9 @@ def _fill_device(r: Recorder, into: torch.Tensor, source: torch.Tensor) -> None:
 def item(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
     """``.item()``: the value where it is known, else a stand-in; the host waits either way."""
     source = tensors[0]
-    if source.is_meta and not is_host(source):
+    if native_type(source) == "meta" and not is_host(source):
         return NotImplemented
-    if not source.is_meta:
+    if native_type(source) != "meta":
         r.listener.waited()
         value = value_of(source)
         if value is not None:
