@@ -16,7 +16,7 @@ from windtunnel.workload.program import autocast
 from windtunnel.workload.program.compiled import compiler
 from windtunnel.workload.program.dynamic import DYNAMIC
 from windtunnel.workload.program.functions import Functions
-from windtunnel.workload.program.guard import Guard, with_its_error
+from windtunnel.workload.program.guard import Guard, engine
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.recorder import CPU, Recorder, Special
 from windtunnel.workload.program.shapes import SHAPES
@@ -135,7 +135,7 @@ class VirtualDevice:
         self._patch_tensors()
         self._patch_autocast()
         for owner in (torch.autograd, torch.autograd.graph):
-            self.patch(owner, "_engine_run_backward", with_its_error(torch.autograd.graph._engine_run_backward))
+            self.patch(owner, "_engine_run_backward", engine(torch.autograd.graph._engine_run_backward, self.functions))
         install_storages(self)
         self.patch(torch, "compile", compiler(self.sites.region))
         run = threading.Thread.run

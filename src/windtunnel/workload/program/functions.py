@@ -41,7 +41,6 @@ class Functions(TorchFunctionMode):
             torch.Tensor.is_pinned: lambda tensor, *_: is_pinned(tensor),
             torch.Tensor.type: self._type,
             torch.Tensor.cuda: self._cuda,
-            torch.Tensor.backward: self._backward,
             torch.Tensor.data.__set__: self._set_data,  # type: ignore[attr-defined]
             torch.lstm: self._recurrent(torch.lstm),
             torch.gru: self._recurrent(torch.gru),
@@ -95,14 +94,6 @@ class Functions(TorchFunctionMode):
 
     def _cuda(self, tensor: torch.Tensor, device: Any = None, non_blocking: bool = False, **options: Any) -> torch.Tensor:
         return tensor.to(self.place("cuda" if device is None else device), non_blocking=non_blocking)
-
-    def _backward(
-        self, tensor: torch.Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:  # fmt: skip
-        """The backward pass, with this mode on: hooks and what a checkpoint computes again are the program's too."""
-        with self:
-            torch.autograd.backward(tensor, gradient, retain_graph, create_graph, inputs=inputs)
 
     def _set_data(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
         """``tensor.data = value``: between the host's shapes and the device too, which PyTorch's core has no name for."""
