@@ -132,10 +132,10 @@ def finite(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 
 
 def equal(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
-    """``torch.equal``: by the values, else no."""
+    """``torch.equal``, ``allclose``: by the values, else no."""
     r.listener.waited()
     if all(r.is_known(t) for t in tensors):
-        return func(*r.on_cpu(args))
+        return func(*r.on_cpu(args), **r.on_cpu(kwargs))
     r.listener.stood_in("whether two tensors are equal", "False")
     return False
 
@@ -153,6 +153,12 @@ def packed(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         by_time = padded.transpose(0, 1) if args[2] else padded
         data = _aten.index.Tensor(by_time, list(indices))
     return data, steps[steps > 0]
+
+
+def conjugated(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+    """A view whose elements are conjugated (or negated) when somebody reads them: here they are at once."""
+    op = _aten._conj_physical.default if func is _aten._conj.default else _aten.neg.default
+    return r.generic(op, args, kwargs, tensors)
 
 
 _UNIQUE = {_aten._unique2.default, _aten.unique_consecutive.default, _aten.unique_dim.default, _aten._unique.default}
@@ -176,7 +182,10 @@ DYNAMIC: Special = {
         random_integers,
     ),
     _aten._amp_foreach_non_finite_check_and_unscale_.default: finite,
+    _aten._conj.default: conjugated,
+    _aten._neg_view.default: conjugated,
     _aten.equal.default: equal,
+    _aten.allclose.default: equal,
     _aten._pack_padded_sequence.default: packed,
 }  # fmt: skip
 """Operators of this kind, by overload."""

@@ -339,6 +339,10 @@ class Recorder(TorchDispatchMode):
 def adopt(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """Put ``value`` of the CPU behind a fresh tensor of the device, copying only where the layouts differ."""
     behind = held(tensor)
+    if value.shape != tensor.shape:
+        # what the CPU's kernel leaves empty since nobody asks for it (saved statistics of a norm in inference)
+        behind.value = torch.UntypedStorage(behind.bytes)
+        return
     same = value.stride() == tensor.stride() and not value.storage_offset() and value.untyped_storage().nbytes() >= behind.bytes
     if same:
         behind.value = value.untyped_storage()
@@ -369,7 +373,7 @@ _BY_NUMBERS = {
     _aten._upsample_bilinear2d_aa.vec, _aten._upsample_bicubic2d_aa.vec, _aten.range.default, _aten.range.step,
 }  # fmt: skip
 """Operators whose shapes depend on floating-point arguments."""
-_MIXED = {
+_MIXED = _FACTORIES | {
     _aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default, _aten.copy_.default,
     _aten._to_copy.default, _aten.set_.source_Tensor, _aten.set_.source_Storage_storage_offset,
     _aten.set_.source_Storage,
