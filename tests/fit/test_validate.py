@@ -109,9 +109,9 @@ def test_the_interval_of_an_operator_is_its_spread(tmp_path: Path) -> None:
     assert found.predicted == pytest.approx(cost.time_s * 1e6)
 
 
-def test_programs_are_refused_honestly(tmp_path: Path) -> None:
-    found = validate(file(tmp_path, "chip,program,samples_per_s\nrtx-4090,timm:resnet50,1200\n")).to_json()
-    assert found["refused"] == {"programs need the virtual device, which comes with a later release": 1}
+def test_programs_without_a_batch_are_refused_honestly(tmp_path: Path) -> None:
+    found = validate(file(tmp_path, "chip,program,image_size,samples_per_s\nrtx-4090,timm:resnet50,224,1200\n")).to_json()
+    assert found["refused"] == {"batch: missing": 1}
     assert found["samples_per_s"]["mape"] is None
 
 

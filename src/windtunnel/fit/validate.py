@@ -1,14 +1,14 @@
 """Predictions against the measurements in a file: what ``windtunnel validate`` does.
 
-The columns of the file tell its kind (``table``); how rows are read stands in ``serving_rows`` and ``operator_rows``.
-Nothing here needs more than the standard library.
+The columns of the file tell its kind (``table``); how rows are read stands in ``serving_rows``, ``operator_rows`` and
+``program_rows``. Nothing here needs more than the standard library, but for programs, which PyTorch records.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from windtunnel.errors import (
     InvalidInputError,
     ParallelismError,
     UnknownNameError,
-    UnsupportedError,
     WindtunnelError,
 )
 from windtunnel.fit.operator_rows import dtype_of, operator_row
 from windtunnel.fit.parameter_file import applies, device_of
+from windtunnel.fit.program_rows import program_row, program_times
 from windtunnel.fit.report import Compared, RowResult, ValidationReport
 from windtunnel.fit.serving_rows import place, serving_row
 from windtunnel.fit.table import METRICS, MeasuredTable, number, read_table
@@ -50,7 +50,7 @@ def validate(path: str | Path, *, parameters: Mapping[str, Any] | None = None) -
         return _hold(table, _Serving(parameters).row)
     if table.kind == "operators":
         return _hold(table, _Operators(parameters).row)
-    return _hold(table, _no_programs)
+    return _hold(table, _Programs(table.rows, parameters).row)
 
 
 def _hold(table: MeasuredTable, predicted: Callable[[int, Row], RowResult]) -> ValidationReport:
@@ -150,5 +150,20 @@ class _Operators:
         return self.models[of.id]
 
 
-def _no_programs(i: int, row: Row) -> RowResult:
-    raise UnsupportedError("programs need the virtual device, which comes with a later release")
+class _Programs:
+    """Programs are recorded and priced all at once, before the rows are gone through."""
+
+    def __init__(self, rows: Sequence[Row], parameters: Mapping[str, Any] | None) -> None:
+        own = parameters if parameters else None
+        self.found = program_times(rows, lambda of: own if applies(own, of) else None)
+
+    def row(self, i: int, row: Row) -> RowResult:
+        measured = _measured(row, METRICS["programs"])["samples_per_s"]
+        read = program_row(row)
+        told = self.found[i - 1]
+        if isinstance(told, WindtunnelError):
+            raise told
+        rate, width = read.batch / told.seconds, math.exp(told.spread)
+        group = (read.chip.id, "compiled" if read.compiled else "eager", read.layout, row.get("torch", ""))
+        values = {"samples_per_s": Compared(measured, rate, rate / width, rate * width)}
+        return RowResult(i, row, read.chip.id, group, values, notes=read.notes)

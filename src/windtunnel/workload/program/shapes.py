@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._prims_common import suggest_memory_format
 
 _aten = torch.ops.aten
 
@@ -62,7 +63,18 @@ def _grouped_product(
     return a.new_empty(shape, dtype=out_dtype or a.dtype)
 
 
+def _convolution(x: torch.Tensor, weight: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+    """As PyTorch's own rule, but in the layout that cuDNN gives: channels innermost where the images or the weights have them
+    so (``cudnn_conv_suggest_memory_format``)."""
+    out: torch.Tensor = _aten.convolution.default(x, weight, *rest, **options)
+    last = {4: torch.channels_last, 5: torch.channels_last_3d}.get(out.dim())
+    if last is not None and last in (suggest_memory_format(x), suggest_memory_format(weight)):
+        out = torch.empty(out.shape, dtype=out.dtype, device=out.device, memory_format=last)
+    return out
+
+
 SHAPES: dict[Any, Callable[..., Any]] = {
+    _aten.convolution.default: _convolution,
     _aten._scaled_dot_product_fused_attention_overrideable.default: _fused_attention,
     _aten._scaled_dot_product_fused_attention_overrideable_backward.default: _fused_attention_backward,
     _aten._grouped_mm.default: _grouped_product,
