@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.distributed._functional_collectives import AsyncCollectiveTensor
 
 from windtunnel.run.distributed import values
 from windtunnel.run.distributed.group import VirtualGroup
@@ -128,6 +129,11 @@ def wait_tensor(r: Recorder, func: Any, args: Args, kwargs: dict[str, Any], tens
     return args[0]
 
 
+def wrapped(r: Recorder, func: Any, args: Args, kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+    """The same tensor, to be waited for when it is first used."""
+    return AsyncCollectiveTensor(args[0])
+
+
 COLLECTIVES: Special = {
     _c10d.all_reduce.default: _makes(_same, _reduced),
     _c10d.all_reduce_coalesced.default: _makes(_same, _reduced),
@@ -143,6 +149,7 @@ COLLECTIVES: Special = {
     _c10d.reduce_scatter_tensor_out.default: _makes(_smaller, _scattered),
     _c10d.all_to_all_single.default: _makes(_split, _exchanged),
     _c10d.wait_tensor.default: wait_tensor,
+    _c10d._wrap_tensor_autograd.default: wrapped,
     torch.ops._dtensor.shard_dim_alltoall.default: _makes(_turned, _exchanged),
 }
 """By overload. (An operator with a gradient, ``_c10d_functional_autograd``, calls these.)"""

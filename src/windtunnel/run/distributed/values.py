@@ -16,7 +16,7 @@ def known(tensor: torch.Tensor) -> torch.Tensor | None:
     place = native_type(tensor)
     if place == "cpu":
         return tensor.detach()
-    return None if place == "meta" else value_of(tensor.detach())
+    return None if place == "meta" else value_of(tensor)
 
 
 def _kept(tensor: torch.Tensor) -> torch.Tensor | None:
@@ -28,7 +28,7 @@ def _kept(tensor: torch.Tensor) -> torch.Tensor | None:
     if tensor.numel() * tensor.dtype.itemsize != behind.bytes or not worth_knowing(tensor.dtype, tensor.numel()):
         return None
     behind.value = torch.UntypedStorage(behind.bytes)
-    return value_of(tensor.detach())
+    return value_of(tensor)
 
 
 def forget(tensor: torch.Tensor) -> None:
@@ -75,9 +75,10 @@ def repeated(outputs: Sequence[torch.Tensor], source: torch.Tensor) -> bool:
 
 
 def share(tensor: torch.Tensor, rank: int, ranks: int) -> torch.Tensor:
-    """The rank's part of the first dimension."""
+    """The values of the rank's part of the first dimension; the tensor itself where nothing is known of it."""
+    value = known(tensor)
     part = tensor.shape[0] // ranks if tensor.dim() else 0
-    return tensor.detach().narrow(0, rank * part, part) if part else tensor.detach()
+    return value.narrow(0, rank * part, part) if value is not None and part else tensor
 
 
 def lies_on_chip(tensor: torch.Tensor) -> bool:
