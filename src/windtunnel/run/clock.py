@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import timeit
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,29 +20,38 @@ def script_clock(machine: Machine) -> Iterator[None]:
     begun = {name: getattr(time, name)() for name in _SECONDS}
     kept = {name: getattr(time, name) for name in (*_SECONDS, *(f"{n}_ns" for n in _SECONDS), "sleep")}
 
-    def seconds(name: str) -> Any:
+    def seconds(name: str) -> Callable[[], float]:
         def read() -> float:
             machine.flush()
-            return begun[name] + machine.timeline.host_s
+            return float(begun[name] + machine.timeline.host_s)
 
         return read
 
-    def nanoseconds(name: str) -> Any:
+    def nanoseconds(name: str) -> Callable[[], int]:
         def read() -> int:
             machine.flush()
             return int((begun[name] + machine.timeline.host_s) * 1e9)
 
         return read
 
-    def sleep(duration: float) -> None:
-        machine.timeline.host_s += max(duration, 0.0)
+    def sleep(duration: Any) -> None:
+        machine.timeline.host_s += max(float(duration), 0.0)
 
+    clocks = (timeit.Timer.__init__, timeit.timeit, timeit.repeat)
+    timers = [(clock, clock.__defaults__ or ()) for clock in clocks]
+    real = timeit.default_timer
     for name in _SECONDS:
         setattr(time, name, seconds(name))
         setattr(time, f"{name}_ns", nanoseconds(name))
     time.sleep = sleep
+    timeit.default_timer = time.perf_counter
+    for clock, defaults in timers:
+        clock.__defaults__ = tuple(time.perf_counter if d is real else d for d in defaults)
     try:
         yield
     finally:
         for name, old in kept.items():
             setattr(time, name, old)
+        timeit.default_timer = real
+        for clock, defaults in timers:
+            clock.__defaults__ = defaults

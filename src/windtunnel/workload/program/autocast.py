@@ -72,7 +72,7 @@ def _overloads(names: Iterable[str]) -> Iterable[Any]:
 
 
 def _outside() -> Any:
-    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1))
+    return torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, _KEY)))
 
 
 def _eligible(value: Any) -> bool:

@@ -70,14 +70,14 @@ def register(name: str, module: Any = None) -> None:
     Raises UnsupportedError where the process has another such name already.
     """
     if not _registered:
-        hooks = backend_registration._DummyPrivateUse1Hook()  # type: ignore[attr-defined]
+        hooks = backend_registration._DummyPrivateUse1Hook()
         torch._C._acc.register_python_privateuseone_hook(hooks)
         torch._C._acc.register_python_privateuseone_device_guard(_guard)
         _registered.append(hooks)
         autocast.register()
     known, wanted = torch._C._get_privateuse1_backend_name(), _BEHIND_CORE if name in IN_CORE else name
     if known == "privateuseone":
-        torch.utils.rename_privateuse1_backend(wanted)
+        torch.utils.backend_registration.rename_privateuse1_backend(wanted)
         backend_registration.generate_methods_for_privateuse1_backend(for_storage=False)
     elif name not in IN_CORE and name != known:
         raise UnsupportedError(f"this process has a virtual {known} device already; a virtual {name} needs a process of its own")
@@ -203,7 +203,7 @@ class VirtualDevice:
         self.patch(torch.Tensor, "is_cpu", property(lambda t: device(t).type == "cpu"))
         if self.name == "cuda":
             self.patch(torch.Tensor, "is_cuda", property(lambda t: lies_on(t) == "device"))
-        plain_repr = torch.Tensor.__repr__
+        plain_repr: Any = torch.Tensor.__repr__
 
         def show(tensor: torch.Tensor, *, tensor_contents: Any = None) -> str:
             if type(tensor) in (torch.Tensor, torch.nn.Parameter):
@@ -212,7 +212,7 @@ class VirtualDevice:
                     return self._shown(tensor)
                 if where == "host shape":
                     return f"tensor(..., size={tuple(tensor.shape)}, dtype={tensor.dtype})"
-            return plain_repr(tensor, tensor_contents=tensor_contents)  # type: ignore[no-any-return]
+            return str(plain_repr(tensor, tensor_contents=tensor_contents))
 
         self.patch(torch.Tensor, "__repr__", show)
         make = torch.Tensor._make_wrapper_subclass

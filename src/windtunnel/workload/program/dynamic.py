@@ -54,7 +54,8 @@ def indexed(r: Recorder, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     """``x[mask]``: the mask becomes the places where it holds; plain indices go by their shapes."""
     if not any(i is not None and i.dtype in (torch.bool, torch.uint8) for i in args[1]):
         return NotImplemented
-    source, indices = args[0], []
+    source = args[0]
+    indices: list[Any] = []
     for index in args[1]:
         if index is not None and index.dtype in (torch.bool, torch.uint8):
             r.listener.waited()
@@ -94,12 +95,11 @@ def _draw(r: Recorder, func: Any, source: torch.Tensor, index: torch.Tensor, arg
     several = func in (_aten.topk.default, _aten.sort.default, _aten.sort.stable, _aten.multinomial.default)
     place = {_aten.topk.default: 2, _aten.sort.stable: 2}.get(func, 1)
     dim = args[place] if place < len(args) and isinstance(args[place], int) and func is not _aten.multinomial.default else None
-    if dim is None:
-        dim = -1 if several else None
-    reach = max(source.numel() if dim is None else (source.shape[dim] if source.dim() else 1), 1)
+    along = -1 if dim is None else int(dim)
+    reach = max(source.numel() if dim is None and not several else (source.shape[along] if source.dim() else 1), 1)
     if several and source.numel() <= _MOST_SORTED and source.dim():
-        order = torch.rand(source.shape, generator=r.generator).argsort(dim)
-        return order.narrow(dim, 0, index.shape[dim]).to(index.dtype).contiguous()
+        order = torch.rand(source.shape, generator=r.generator).argsort(along)
+        return order.narrow(along, 0, index.shape[along]).to(index.dtype).contiguous()
     return torch.randint(reach, tuple(index.shape), generator=r.generator, dtype=index.dtype)
 
 

@@ -76,7 +76,8 @@ class Functions(TorchFunctionMode):
     def place(self, device: Any) -> Any:
         """A device as PyTorch's core must be told it; everything else unchanged."""
         if isinstance(device, torch.device):
-            kind, index = device.type, device.index
+            kind: str = device.type
+            index: int | None = device.index
         elif isinstance(device, str):
             kind, _, number = device.partition(":")
             index = int(number) if number.isdecimal() else None
@@ -103,7 +104,7 @@ class Functions(TorchFunctionMode):
             return
         with torch.no_grad():
             moved = value.detach().requires_grad_(tensor.requires_grad)
-        torch._C._swap_tensor_impl(tensor, moved)  # type: ignore[attr-defined]
+        torch._C._swap_tensor_impl(tensor, moved)
 
     def _attention(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,

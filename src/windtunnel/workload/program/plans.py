@@ -161,9 +161,9 @@ def infer(
         if id(value) in identities:
             base = identities[id(value)]
             changed = (size, stride) != before[base]
-            outputs.append(Same(base, (size, stride, value.storage_offset()) if changed else None))
+            outputs.append(Same(base, (size, stride, int(value.storage_offset())) if changed else None))
         elif value.untyped_storage()._cdata in storages:
-            outputs.append(Viewed(storages[value.untyped_storage()._cdata], size, stride, value.storage_offset(), value.dtype))
+            outputs.append(Viewed(storages[value.untyped_storage()._cdata], size, stride, int(value.storage_offset()), value.dtype))
         else:
             outputs.append(Made(size, stride, value.dtype, value.untyped_storage().nbytes()))
     call = _call(func, args, kwargs, outputs, tensors)

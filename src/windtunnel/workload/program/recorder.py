@@ -171,7 +171,7 @@ class Recorder(TorchDispatchMode):
                 flat.append(fresh)
             elif type(output) is Viewed:
                 base = tensors[output.base]
-                offset = base.storage_offset()
+                offset = int(base.storage_offset())
                 if output.dtype is not base.dtype:
                     offset = offset * base.dtype.itemsize // output.dtype.itemsize
                 flat.append(view_of(base, output.size, output.stride, offset + output.offset, output.dtype))
@@ -199,13 +199,14 @@ class Recorder(TorchDispatchMode):
         results = func(*self.on_cpu(args), **self.on_cpu(kwargs))
         made = pytree.tree_map_only(torch.Tensor, self.from_cpu, results)
         flat = pytree.tree_leaves(made)
-        call = call_of(func, *(told or (args, kwargs)), made)
+        given = told or (args, kwargs)
+        call = call_of(func, given[0], given[1], made)
         self.listener.launched(Plan(call, (), None, (), computable=True, launches=True), tensors, flat)
         return made
 
     def _reshape(self, tensor: torch.Tensor, size: tuple[int, ...], stride: tuple[int, ...], offset: int) -> None:
         """Give a tensor its new geometry, over larger memory where it needs that."""
-        offset += tensor.storage_offset()
+        offset += int(tensor.storage_offset())
         need = (
             (offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))) * tensor.dtype.itemsize
             if 0 not in size

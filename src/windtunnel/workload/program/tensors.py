@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import torch
 
 _ON_CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
-_storage_at = torch._C._construct_storage_from_data_pointer
-_empty_native = torch._C._acc.create_empty_tensor
+_storage_at: Any = torch._C._construct_storage_from_data_pointer
+_empty_native: Any = torch._C._acc.create_empty_tensor
 _set = torch.ops.aten.set_.source_Storage_storage_offset._handle.redispatch_boxed
 _as_strided = torch.ops.aten.as_strided.default._handle.redispatch_boxed
 META = torch.device("meta")
@@ -74,7 +74,7 @@ class Disguise:
 DISGUISE = Disguise()
 
 
-native_device_of = torch._C.TensorBase.device.__get__  # type: ignore[attr-defined]
+native_device_of = torch._C.TensorBase.device.__get__
 """Where PyTorch's core sees a tensor, whatever ``tensor.device`` tells the program."""
 
 
