@@ -1,4 +1,4 @@
-"""Predict an LLM deployment on an AI accelerator before you have one: how fast, on how many, at what cost.
+"""Try a PyTorch program, or an LLM deployment, on an AI accelerator before you have one.
 
 Everything public is importable from here, and is loaded when it is first used, so that ``import windtunnel``
 costs next to nothing:
@@ -6,6 +6,10 @@ costs next to nothing:
     import windtunnel
     prediction = windtunnel.predict(windtunnel.Deployment("deepseek-ai/DeepSeek-R1", "h20", tp=16),
                                     windtunnel.Load(isl=4096, osl=1024, concurrency=64))
+
+    with windtunnel.virtual("ascend-910b2") as chip:    # needs PyTorch
+        ...                                             # a program on "npu"
+    print(chip.report().step_s)
 
 ``windtunnel.plan`` and ``windtunnel.fit`` are folders and verbs at once: the folder, called, does what it is
 there for (``windtunnel.plan(...)`` is ``windtunnel.plan.search.plan(...)``).
@@ -46,6 +50,10 @@ if TYPE_CHECKING:
     from windtunnel.plan.result import Plan as Plan
     from windtunnel.plan.result import Targets as Targets
     from windtunnel.plan.search import plan as plan
+    from windtunnel.run.launch import run_program as run_program
+    from windtunnel.run.record import RunReport as RunReport
+    from windtunnel.run.virtual import VirtualChip as VirtualChip
+    from windtunnel.run.virtual import virtual as virtual
     from windtunnel.sim.predict import predict as predict
     from windtunnel.sim.prediction import Deployment as Deployment
     from windtunnel.sim.prediction import Estimate as Estimate
@@ -74,6 +82,9 @@ _HOME = {
     "windtunnel.fit.fitting": ("FitReport",),
     "windtunnel.fit.validate": ("ValidationReport", "validate"),
     "windtunnel.plan.result": ("Candidate", "ChipPlan", "Plan", "Targets"),
+    "windtunnel.run.launch": ("run_program",),
+    "windtunnel.run.record": ("RunReport",),
+    "windtunnel.run.virtual": ("VirtualChip", "virtual"),
     "windtunnel.sim.predict": ("predict",),
     "windtunnel.sim.prediction": ("Deployment", "Estimate", "Evidence", "Load", "Prediction"),
 }
@@ -111,7 +122,14 @@ if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a nam
 
     def __getattr__(name: str) -> Any:
         if name in _MODULE_OF:
-            value = getattr(import_module(_MODULE_OF[name]), name)
+            try:
+                value = getattr(import_module(_MODULE_OF[name]), name)
+            except ModuleNotFoundError as missing:
+                if missing.name != "torch":
+                    raise
+                from windtunnel.errors import UnsupportedError
+
+                raise UnsupportedError(f"windtunnel.{name} needs PyTorch; install it with: pip install 'windtunnel[run]'") from None
             globals()[name] = value
             return value
         if f"{__name__}.{name}" in _VERBS:
