@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.distributed._functional_collectives import AsyncCollectiveTensor
 
 from windtunnel.run.distributed import values
 from windtunnel.run.distributed.group import VirtualGroup
@@ -23,8 +22,10 @@ Fill = Callable[[VirtualGroup, torch.Tensor, torch.Tensor, Args], None]
 
 def _group(args: Args, kwargs: dict[str, Any]) -> VirtualGroup:
     """The group that a functional collective names, last among its arguments."""
-    name = kwargs.get("group_name") or next(a for a in reversed(args) if isinstance(a, str))
-    found = torch._C._distributed_c10d._resolve_process_group(name)
+    name = kwargs.get("group_name") or next(a for a in reversed(args) if isinstance(a, (str, VirtualGroup)))
+    if isinstance(name, VirtualGroup):
+        return name
+    found = torch._C._distributed_c10d._resolve_process_group(name)  # type: ignore[arg-type]
     assert isinstance(found, VirtualGroup)
     return found
 
@@ -131,6 +132,9 @@ def wait_tensor(r: Recorder, func: Any, args: Args, kwargs: dict[str, Any], tens
 
 def wrapped(r: Recorder, func: Any, args: Args, kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
     """The same tensor, to be waited for when it is first used."""
+    # imported only now: with it PyTorch imports much that most programs do not need
+    from torch.distributed._functional_collectives import AsyncCollectiveTensor
+
     return AsyncCollectiveTensor(args[0])
 
 
@@ -149,7 +153,9 @@ COLLECTIVES: Special = {
     _c10d.reduce_scatter_tensor_out.default: _makes(_smaller, _scattered),
     _c10d.all_to_all_single.default: _makes(_split, _exchanged),
     _c10d.wait_tensor.default: wait_tensor,
-    _c10d._wrap_tensor_autograd.default: wrapped,
     torch.ops._dtensor.shard_dim_alltoall.default: _makes(_turned, _exchanged),
 }
-"""By overload. (An operator with a gradient, ``_c10d_functional_autograd``, calls these.)"""
+"""By overload; what PyTorch writes in Python is added where a group is made.
+
+An operator with a gradient, ``_c10d_functional_autograd``, calls these.
+"""

@@ -33,7 +33,7 @@ class VirtualGroup(ProcessGroup):
     bound_device_id = None
 
     def __init__(self, machine: Machine, rank: int, members: Sequence[int], name: str, backend: str) -> None:
-        super().__init__(rank, len(members))
+        super().__init__(rank, len(members))  # type: ignore[call-arg]
         self._machine = machine
         self._rank = rank
         self._members = tuple(members)
@@ -48,7 +48,7 @@ class VirtualGroup(ProcessGroup):
     def name(self) -> str:
         return self._backend
 
-    def getBackendName(self) -> str:
+    def getBackendName(self) -> str:  # noqa: N802 - the core calls it by this name
         return self._backend
 
     def _get_backend_name(self) -> str:
@@ -59,7 +59,7 @@ class VirtualGroup(ProcessGroup):
         return self._name
 
     @property
-    def group_name(self) -> str:
+    def group_name(self) -> str:  # type: ignore[override]
         return self._name
 
     @property
@@ -81,7 +81,7 @@ class VirtualGroup(ProcessGroup):
             return [torch.device(device) for device in asked]
         return [torch.device(d) for d in (("cpu", chip) if self._backend in ("gloo", "undefined", "mpi") else (chip,))]
 
-    def _get_backend(self, device: torch.device) -> VirtualGroup:
+    def _get_backend(self, device: torch.device) -> VirtualGroup:  # type: ignore[override]
         return self
 
     def _get_sequence_number_for_group(self) -> int:
@@ -135,10 +135,10 @@ class VirtualGroup(ProcessGroup):
 
     # --- reductions
 
-    def allreduce(self, tensors: Any, opts: Any = None) -> VirtualWork:
+    def allreduce(self, tensors: Any, opts: Any = None) -> VirtualWork:  # type: ignore[override]
         given = [tensors] if isinstance(tensors, torch.Tensor) else list(tensors)
         work = self._launch("allreduce_", given, (given,), given)
-        self.repeats("all_reduce", any([values.reduced(t, _reduction(opts), self.size()) for t in given]))
+        self._reduced("all_reduce", given, opts)
         return work
 
     def allreduce_coalesced(self, tensors: Tensors, opts: Any = None) -> VirtualWork:
@@ -147,10 +147,14 @@ class VirtualGroup(ProcessGroup):
     def reduce(self, tensors: Any, opts: Any = None, *rest: Any) -> VirtualWork:
         given = [tensors] if isinstance(tensors, torch.Tensor) else list(tensors)
         work = self._launch("reduce_", given, (given,), given)
-        self.repeats("reduce", any([values.reduced(t, _reduction(opts), self.size()) for t in given]))
+        self._reduced("reduce", given, opts)
         return work
 
-    def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> VirtualWork:
+    def _reduced(self, name: str, tensors: Tensors, opts: Any) -> None:
+        known = [values.reduced(tensor, _reduction(opts), self.size()) for tensor in tensors]
+        self.repeats(name, any(known))
+
+    def reduce_scatter(self, outputs: Any, inputs: Any, opts: Any = None) -> VirtualWork:  # type: ignore[override]
         """outputs: one tensor; inputs: lists with a tensor for every rank."""
         outputs, inputs = list(outputs), [list(part) for part in inputs]
         work = self._launch("reduce_scatter_", [*outputs, *inputs[0]], (outputs, inputs), outputs)
@@ -173,7 +177,7 @@ class VirtualGroup(ProcessGroup):
             self._scattered(output, values.share(given, self._rank, self.size()), opts)
         return work
 
-    reduce_scatter_single_coalesced = reduce_scatter_tensor_coalesced
+    reduce_scatter_single_coalesced = reduce_scatter_tensor_coalesced  # type: ignore[assignment]
 
     def _scattered(self, output: torch.Tensor, part: torch.Tensor, opts: Any) -> None:
         if values.copied(output, part):
@@ -210,7 +214,7 @@ class VirtualGroup(ProcessGroup):
             self.repeats("all_gather", values.copied(output, given))
         return work
 
-    all_gather_single_coalesced = allgather_into_tensor_coalesced
+    all_gather_single_coalesced = allgather_into_tensor_coalesced  # type: ignore[assignment]
 
     def gather(self, outputs: Any, inputs: Any, opts: Any = None, *rest: Any) -> VirtualWork:
         outputs = [list(part) if isinstance(part, (list, tuple)) else [part] for part in outputs or ()]
@@ -269,7 +273,7 @@ class VirtualGroup(ProcessGroup):
 
     # --- waiting for all
 
-    def barrier(self, opts: Any = None, *rest: Any, **named: Any) -> VirtualWork:
+    def barrier(self, opts: Any = None, *rest: Any, **named: Any) -> VirtualWork:  # type: ignore[override]
         one = TensorSpec((1,), "fp32")
         moved = collective(Call("c10d.barrier.default", (one,)), self.size(), self._domains)
         end_s = self._machine.exchanged("c10d.barrier.default", moved, self._stream())

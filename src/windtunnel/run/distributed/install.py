@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ import torch.distributed as dist
 import torch.distributed.launcher
 import torch.distributed.launcher.api
 import torch.multiprocessing
+from torch._C._distributed_c10d import HashStore, Logger, Store
 from torch.distributed import distributed_c10d as c10d
 
 from windtunnel.run.distributed.environment import environment, of_rank
+from windtunnel.run.distributed.functional import wrapped
 from windtunnel.run.distributed.group import VirtualGroup
 from windtunnel.run.distributed.launchers import elastic_launcher, spawner
 from windtunnel.run.machine import Machine
@@ -33,9 +36,7 @@ USUAL_SERVER = 8
 
 def install_distributed(machine: Machine, device: VirtualDevice, server: int = 0) -> None:
     """Give a program rank ``machine.rank`` of ``machine.ranks``, of which ``server`` (0: not known) sit in one host."""
-    _register()
-    _machines.append(machine)
-    device._undo.callback(_leave)
+    device.enter(_backend(machine))
     if machine.ranks > 1:
         local = min(machine.ranks, server or USUAL_SERVER)
         device.enter(environment(of_rank(machine.rank, machine.ranks, local)))
@@ -59,19 +60,41 @@ def _alone(machine: Machine) -> str:
     )
 
 
-def _leave() -> None:
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    _machines.pop()
+def _world_made(machine: Machine, device: VirtualDevice, size: int) -> None:
+    """The program uses many ranks: what was to be said of a program on one of them is not said."""
+    # imported only now: it takes PyTorch most of a second
+    import torch.distributed._functional_collectives
+    from torch.distributed.tensor import _random
+
+    device.recorder._special[torch.ops._c10d_functional._wrap_tensor_autograd.default] = wrapped
+
+    device.patch(_random, "OffsetBasedRNGTracker", _RandomNumbers)
+    device.patch(_random, "_rng_tracker", None)
+    machine.notes.pop(_alone(machine), None)
+    if size != machine.ranks:
+        machine.notes.setdefault(f"the program makes a group of {size} ranks, and --on gives {machine.ranks} devices", 0)
 
 
-def _register() -> None:
+@contextmanager
+def _backend(machine: Machine) -> Iterator[None]:
+    """The backend of which every group is, and, on a device that PyTorch's table lacks, the name of its library."""
+    defaults = dist.Backend.default_device_backend_map
+    before = dict(defaults)
     if _PLUGIN not in dist.Backend.backend_list:
-        defaults = dict(dist.Backend.default_device_backend_map)
-        devices = ["cpu", *LIBRARIES]
-        dist.Backend.register_backend(_PLUGIN, _new_group, extended_api=True, devices=devices)
-        dist.Backend.default_device_backend_map.clear()
-        dist.Backend.default_device_backend_map.update(defaults)
+        dist.Backend.register_backend(_PLUGIN, _new_group, extended_api=True, devices=["cpu", *LIBRARIES])
+    defaults.clear()
+    defaults.update(before)
+    if machine.chip.device in LIBRARIES:
+        defaults[machine.chip.device] = LIBRARIES[machine.chip.device]
+    _machines.append(machine)
+    try:
+        yield
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        _machines.pop()
+        defaults.clear()
+        defaults.update(before)
 
 
 def _new_group(options: Any, asked: str) -> VirtualGroup:
@@ -94,6 +117,8 @@ def _patch_groups(machine: Machine, device: VirtualDevice) -> None:
             world = c10d._world
             world.pg_map[group] = (dist.Backend(asked), world.pg_map[group][1])
             world.pg_backend_config[group] = asked if ":" in asked else f"{machine.chip.device}:{asked}"
+            if not members:
+                _world_made(machine, device, group.size())
         return group, prefix
 
     device.patch(c10d, "_new_process_group_helper", new_group)
@@ -103,10 +128,6 @@ def _patch_groups(machine: Machine, device: VirtualDevice) -> None:
         if backend is None and device_id is not None:
             backend = LIBRARIES.get(machine.chip.device)
         begin(backend, *rest, **named)
-        machine.notes.pop(_alone(machine), None)
-        size = dist.get_world_size()
-        if size != machine.ranks:
-            machine.notes.setdefault(f"the program makes a group of {size} ranks, and --on gives {machine.ranks} devices", 0)
 
     for owner in (dist, c10d):
         device.patch(owner, "init_process_group", init_process_group)
@@ -116,18 +137,23 @@ def _patch_groups(machine: Machine, device: VirtualDevice) -> None:
         device.patch(c10d, "default_pg_nccl_timeout", c10d.default_pg_nccl_timeout or c10d.default_pg_timeout)
     if not hasattr(dist, "ProcessGroupNCCL") and machine.chip.device == "cuda":
         device.patch(dist, "ProcessGroupNCCL", _ProcessGroupNCCL)
-    library = LIBRARIES.get(machine.chip.device)
-    if library is not None:
-        before = dict(dist.Backend.default_device_backend_map)
-        dist.Backend.default_device_backend_map[machine.chip.device] = library
-        device._undo.callback(lambda: _restore(dist.Backend.default_device_backend_map, before))
+    # DistributedDataParallel's logger would say at each start that it has no timer for the device
+    device.patch(Logger, "set_runtime_stats_and_log", lambda logger: None)
     # PyTorch puts the rank before every line of a traceback; the program's own ends as it would without ranks
     device.patch(sys, "excepthook", sys.excepthook)
 
 
-def _restore(table: dict[str, str], before: dict[str, str]) -> None:
-    table.clear()
-    table.update(before)
+class _RandomNumbers:
+    """In place of what keeps the random numbers of a distributed tensor's shards apart: they are not computed."""
+
+    distribute_region_enabled = False
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def _distribute_region(self, *_: Any, **__: Any) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def _manual_seed(self, parallel_seed: int) -> None: ...
 
 
 class _ProcessGroupNCCL:
@@ -139,7 +165,7 @@ class _ProcessGroupNCCL:
             self.config: Any = type("Config", (), {})()
 
 
-class _LocalStore(dist.HashStore):
+class _LocalStore(HashStore):
     """A store of this process alone in place of one that the ranks share."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -150,7 +176,7 @@ def _patch_stores(device: VirtualDevice) -> None:
     module = sys.modules["torch.distributed.rendezvous"]  # the package has a function of that name
     rendezvous = module.rendezvous
 
-    def meet(url: str, rank: int = -1, world_size: int = -1, **named: Any) -> Iterator[tuple[dist.Store, int, int]]:
+    def meet(url: str, rank: int = -1, world_size: int = -1, **named: Any) -> Iterator[tuple[Store, int, int]]:
         own_rank = rank if rank >= 0 else int(os.environ.get("RANK", -1))
         size = world_size if world_size > 0 else int(os.environ.get("WORLD_SIZE", -1))
         if own_rank < 0 or size < 1:

@@ -71,7 +71,8 @@ def copied(into: torch.Tensor, source: torch.Tensor) -> bool:
 
 def repeated(outputs: Sequence[torch.Tensor], source: torch.Tensor) -> bool:
     """Every output holds what ``source`` holds."""
-    return any([copied(output, source) for output in outputs])
+    known = [copied(output, source) for output in outputs]
+    return any(known)
 
 
 def share(tensor: torch.Tensor, rank: int, ranks: int) -> torch.Tensor:

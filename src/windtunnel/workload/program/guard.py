@@ -22,7 +22,7 @@ _leaving: list[BaseException] = []
 """The error that was on its way out of the engine when the guard was asked."""
 
 
-class Guard(torch._C._acc.DeviceGuard):  # type: ignore[misc]
+class Guard(torch._C._acc.DeviceGuard):
     """The device's guard.
 
     Autograd's engine asks for the device's type while an error of a kernel or a hook unwinds its frames. Python refuses a
