@@ -2,7 +2,8 @@
 
     python tools/fit_operators.py PATH/aiconfigurator_core/systems/data
 
-Writes src/windtunnel/cost/data/{chip}.toml and prior.toml. Development only.
+Writes src/windtunnel/cost/data/{chip}.toml and prior.toml, whole: run fit_programs.py afterwards, which adds its families to
+the latter. Development only.
 """
 
 from __future__ import annotations

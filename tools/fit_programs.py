@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from windtunnel.catalog.chip import chip
+from windtunnel.cost.model import CostModel
 from windtunnel.errors import WindtunnelError
 from windtunnel.fit.program_rows import ProgramRow, program_row
-from windtunnel.fit.programs import FREE, Builder, Measured, Programs, current, errors, fit_programs
+from windtunnel.fit.programs import FREE, Builder, Measured, Programs, errors, fit_programs
 from windtunnel.fit.table import read_table
 from windtunnel.workload.program.call import Step
 from windtunnel.workload.program.fusion import fuse
@@ -35,6 +36,28 @@ DATA = ROOT / "src" / "windtunnel" / "cost" / "data"
 CACHE = ROOT / ".cache" / "programs"
 TABLE = ROOT / "bench" / "measured" / "programs.csv"
 FOLDS = 5
+START = {
+    "convolution": {
+        "compute": 0.9, "memory": 0.85, "start_us": 3.0, "sharpness": 3.0, "fill": 32.0, "pad": 8.0, "window": 0.0,
+        "planar_compute": 0.1, "grouped": 0.3, "planar_grouped": 0.3, "turn": 0.3, "turn_window": 1.0, "cache_gain": 3.0,
+        "cache_share": 0.5,
+    },
+    "depthwise": {
+        "compute": 0.25, "memory": 0.7, "start_us": 3.0, "sharpness": 2.0, "planar": 0.1, "planar_compute": 0.1,
+        "cache_gain": 3.0, "cache_share": 0.5,
+    },
+    "attention_full": {
+        "compute": 0.8, "memory": 0.8, "start_us": 4.0, "sharpness": 2.0, "pad_queries": 32.0, "pad_keys": 32.0,
+        "narrow_head": 8.0,
+    },
+    "pass": {
+        "memory": 0.88, "start_us": 1.5, "cache_gain": 3.0, "cache_share": 0.5, "strided": 1.3, "copy": 1.0, "transpose": 1.5,
+        "reduction": 1.1, "norm": 1.1, "softmax": 1.2, "pool": 1.3, "gather": 1.5, "scatter": 3.0, "resample": 1.5, "sort": 8.0,
+        "random": 1.2, "optimizer": 1.1, "scan": 2.0, "spectral": 3.0, "other": 1.5,
+    },
+}  # fmt: skip
+"""Where fits begin and what they are drawn to: what kernels of these kinds are expected to reach before anything was measured.
+Kinds that no measured program holds keep these values."""
 NO_BALANCE = "balance = 0\n"
 """These families' ``compute`` is no share of a datasheet's peak, so it does not move with a chip's FLOP a byte."""
 OWN_STRAY, POOL_STRAY = 0.25, 0.7
@@ -166,10 +189,9 @@ def chip_held_out(table: Table, name: str, chips: list[str]) -> Any:
 
 
 def _start(chips: list[str]) -> dict[str, dict[str, float]]:
-    """Where a fit begins: what is served today to a chip of their kind that has no measurements of its own."""
-    found = current(chip("rtx-5090"))
-    found["gemm_wide"] = {**found["gemm_wide"], "compute": 0.95}
-    return found
+    """Where a fit begins: START, and products as workstation cards of the operator tables have them."""
+    products = CostModel(chip("rtx-5090")).family("gemm", "fp16").values
+    return {**START, "gemm_wide": {**products, "compute": 0.95}}
 
 
 def show(values: Any) -> str:
@@ -204,10 +226,12 @@ def main(path: Path) -> None:
         print(f"{c} from the other: median {100 * np.median(np.abs(np.expm1(-found))):.1f} %", flush=True)
     pool = fit_programs(table.programs, [table.measured(c) for c in chips], _start(chips), POOL_STRAY)
     strange = max(quantile(found) for found in across.values())
-    shared = {
-        f: f'source = "{SOURCE}"\nspread = {strange:.3f}\nbalance = 0\nvalues = {show(pool[f])}' for f in FREE if f != "gemm_wide"
-    }
-    replace_tables(DATA / "prior.toml", {f"{group}.{f}": body for group in ("hbm", "gddr") for f, body in shared.items()})
+    # passes on stacked memory: none of these cards has it, but fitted chips do, and tell what share of it one pass reaches
+    stacked = CostModel(chip("h100-sxm")).parameters.prior("elementwise").values["memory"]
+    over = {"gddr": pool, "hbm": {**pool, "pass": {**pool["pass"], "memory": stacked}}}
+    told = f'source = "{SOURCE}"\nspread = {strange:.3f}\n{NO_BALANCE}'
+    shared = {f"{g}.{f}": f"{told}values = {show(p[f])}" for g, p in over.items() for f in FREE if f != "gemm_wide"}
+    replace_tables(DATA / "prior.toml", shared)
     for c in chips:
         mine = fit_programs(table.programs, [table.measured(c)], pool, OWN_STRAY)
         here = np.array([row.chip.id == c for row in table.rows])

@@ -245,3 +245,15 @@ def test_every_chip_prices_every_operator_or_says_what_is_missing(of: Chip) -> N
         else:
             assert 0.0 < cost.time_s < 10.0
             assert 0.0 < cost.spread < 3.0
+
+
+def test_a_card_with_far_less_power_than_its_kin_clocks_down_in_products_alone() -> None:
+    whole, cut = (CostModel(chip(name)) for name in ("rtx-pro-6000", "rtx-pro-6000-max-q"))
+    watts = [of.chip.value("tdp_w") / of.chip.value("matrix_flops_per_s.fp16") for of in (whole, cut)]
+    full, slow = (of.family("gemm", "fp16").values["compute"] for of in (whole, cut))
+    assert slow / full == pytest.approx((watts[1] / watts[0]) ** (1 / 3), rel=0.03)
+    assert cut.family("elementwise").values == whole.family("elementwise").values
+    # bins of one chip that differ by little keep their kin's
+    assert CostModel(chip("h800-sxm")).family("gemm", "bf16").values["compute"] == pytest.approx(
+        H100.family("gemm", "bf16").values["compute"], rel=1e-3
+    )

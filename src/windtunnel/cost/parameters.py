@@ -77,16 +77,30 @@ class ChipParameters:
         for table, evidence, kin in (*mine, *theirs):
             balance = _balance(catalogue_chip(kin)) if kin else 0.0
             if name in table:
-                return self._built(table[name], evidence, str(table.get("source", "")), balance)
+                built = self._built(table[name], evidence, str(table.get("source", "")), balance)
+                return self._clocked_down(built, catalogue_chip(kin)) if kin and family == "gemm" else built
             if number_kind(dtype) in _WIDENED and f"{family}_wide" in table:
                 # weights that are widened on the way meet the same matrix unit as wide ones
                 return self._built(table[f"{family}_wide"], Evidence.TRANSFERRED, str(table.get("source", "")), balance)
+        return self.prior(family, dtype)
+
+    def prior(self, family: str, dtype: str = "") -> FamilyParameters:
+        """What is known of a chip that was never fitted, whatever is known of this one."""
+        name = f"{family}_{number_kind(dtype)}" if family in _TYPED else family
         prior = _file("prior")
         group = prior[memory_group(self.chip)]
         fallback = group.get(name) or prior["hbm"].get(name) or group[f"{family}_wide"]
         # what was learned from nobody's points of this kind is worth no more than the datasheet
         weak = Evidence.TRANSFERRED if self.chip.vendor == "Nvidia" else Evidence.DATASHEET
         return self._built(fallback, weak, str(prior.get("source", "")), PRIOR_BALANCE)
+
+    def _clocked_down(self, lent: FamilyParameters, kin: Chip) -> FamilyParameters:
+        """Products at the clock that the chip's power limit allows, where it is far below its kin's."""
+        share = _watts_per_flop(self.chip) / (_watts_per_flop(kin) or 1.0)
+        if not 0.0 < share < POWER_CUT:
+            return lent
+        compute = lent.values["compute"] * share**CLOCK_BY_POWER
+        return FamilyParameters({**lent.values, "compute": compute}, lent.spread, lent.evidence, lent.source)
 
     def _built(self, table: Mapping[str, Any], evidence: Evidence, source: str, balance: float = 0.0) -> FamilyParameters:
         """balance: FLOP a byte of the chips that the parameters come from, 0 where they are this chip's own. A table's own
@@ -98,6 +112,19 @@ class ChipParameters:
             lost = (1.0 / values["compute"] - 1.0) * own / balance
             values = {**values, "compute": 1.0 / (1.0 + lost)}
         return FamilyParameters(values, float(table["spread"]), evidence, str(table.get("source", source)))
+
+
+POWER_CUT, CLOCK_BY_POWER = 0.75, 1.0 / 3.0
+"""Watts for each peak FLOP/s over the kin's, below which a chip cannot hold its rated clock in long matrix products (H100 PCIe
+0.65, RTX PRO 6000 Max-Q 0.57), and the clock's power of it: dynamic power grows with the clock times the voltage squared, and
+the voltage with the clock. The rule of CMOS circuits, not fitted."""
+
+
+def _watts_per_flop(of: Chip) -> float:
+    """Power limit for each FLOP/s of 16-bit products; 0 where either is not known."""
+    dtype = "fp16" if "fp16" in of.dtypes else "bf16"
+    key = f"matrix_flops_per_s.{dtype}"
+    return of.value("tdp_w") / of.value(key) if of.has(key) and of.has("tdp_w") else 0.0
 
 
 PRIOR_BALANCE = 290.0

@@ -19,7 +19,6 @@ from windtunnel.catalog.chip import Chip
 from windtunnel.cost import formulas, program_formulas
 from windtunnel.cost.formulas import Machine
 from windtunnel.cost.host import host_cost
-from windtunnel.cost.model import CostModel
 from windtunnel.cost.program_formulas import SLOWED
 from windtunnel.cost.program_ops import convolution_shape, vector_flops_per_s
 from windtunnel.workload.ops import Attention, Convolution, Gemm, Op, Pass, weight_bytes
@@ -119,13 +118,6 @@ def _row(op: Op) -> tuple[Any, ...]:
     if isinstance(op, Attention):
         return ("attention_full", op.flops, op.bytes, op.q_len, max(op.seen, 1.0), op.qk_dim)
     raise TypeError(f"{op.name}: no formula of programs")
-
-
-def current(chip: Chip) -> dict[str, dict[str, float]]:
-    """The parameters that predictions for a chip use today."""
-    costs = CostModel(chip)
-    families = {name: dict(costs.family(name).values) for name in FREE if name != "gemm_wide"}
-    return {**families, "gemm_wide": dict(costs.family("gemm", costs.wide).values)}
 
 
 def times(programs: Programs, chip: Chip, p: Parameters) -> Any:
