@@ -9,30 +9,35 @@ from statistics import median
 
 from windtunnel.cost.evidence import Evidence
 from windtunnel.errors import MissingFactError, UnsupportedError
+from windtunnel.run.forwards import Forwards
 from windtunnel.run.machine import Machine, Mark
+from windtunnel.run.overlap import overlap_note
 from windtunnel.run.record import Launch, MemoryReport, RunReport, Share, StepTime, Support
 from windtunnel.run.script import Ended
+from windtunnel.run.served import served_of
 from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_LINK_BYTES_PER_S
 from windtunnel.workload.program.work import is_collective, known
 
 MOST_LISTED = 5000
 """Lines of a break-down that are kept; what is left is one line."""
 
-_FUSED = "aten._scaled_dot_product_fused_attention_overrideable_backward.default"
-_KERNELS = {
-    "aten.scaled_dot_product_attention_backward.default": {
-        "cuda": "aten._scaled_dot_product_flash_attention_backward.default", "npu": _FUSED, "musa": _FUSED, "mlu": _FUSED,
-    },
-}  # fmt: skip
-"""Which operator a device's plugin is asked about where what is shown is no operator of PyTorch's own."""
+_BACKWARD = "aten.scaled_dot_product_attention_backward.default"
+_ASKED = {"cuda": "aten._scaled_dot_product_flash_attention_backward.default"}
+_FORWARD = "aten.scaled_dot_product_attention.default"
+"""What a plugin is asked about for the gradient of attention, which is no operator of PyTorch's own: CUDA's kernel of that
+name; elsewhere the forward operator, which brings its gradient with it."""
 
 _Z80 = 1.2816
 """Standard normal quantile that bounds the central 80 %."""
 
 
-def report_of(machine: Machine, ended: Ended, *, program: str, name: str, values: bool, keep_launches: bool) -> RunReport:
-    """What happened, as the user sees it. name: what the user called the chip."""
+def report_of(
+    machine: Machine, ended: Ended, *, program: str, name: str, values: bool, keep_launches: bool,
+    forwards: Forwards | None = None,
+) -> RunReport:  # fmt: skip
+    """What happened, as the user sees it. name: what the user called the chip. forwards: to be set beside an engine's."""
     machine.flush()
+    served, said = served_of(forwards) if forwards is not None else ((), ())
     kind, marks = _steps_of(machine)
     times = _step_times(marks)
     steady = times[1:] if len(times) > 1 else times
@@ -75,7 +80,8 @@ def report_of(machine: Machine, ended: Ended, *, program: str, name: str, values
             "launching": ", ".join([machine.launching, *sorted(machine.launched_as - {"recurrent"})]),
             "values": "computed on the CPU" if values else "not computed",
         },
-        notes=_notes(machine),
+        notes=(*_notes(machine), *overlap_note(launches, count), *said),
+        served=served,
     )
 
 
@@ -171,7 +177,7 @@ def _support(machine: Machine) -> tuple[Support, ...]:
     for op, (calls, seconds, site) in machine.calls.items():
         if op.startswith("copy to ") or is_collective(op):
             continue
-        asked = _KERNELS.get(op, {}).get(machine.chip.device, op)
+        asked = _ASKED.get(machine.chip.device, _FORWARD) if op == _BACKWARD else op
         status = machine.support.of(asked)
         if status.status not in ("native", "composite"):
             found.append(Support(op, status.status, calls, seconds, site, status.via, status.note))
@@ -190,7 +196,9 @@ def _peak(machine: Machine) -> tuple[str, float]:
 
 
 def _notes(machine: Machine) -> tuple[str, ...]:
-    notes = [f"{reason}: {n} operators are counted as taking no time" for reason, n in machine.pricing.unpriced.most_common(5)]
+    peak, capacity = machine.curve.reserved_peak, machine.capacity
+    misfit = [f"it does not fit: {peak / 2**30:,.1f} GiB are needed of {capacity / 2**30:,.1f} GiB"] if peak > capacity else []
+    notes = misfit + [f"{reason}: {n} operators are counted as taking no time" for reason, n in machine.pricing.unpriced.most_common(5)]
     general = sorted({op for op in machine.calls if not known(op) and not is_collective(op)})
     if general:
         more = f" and {len(general) - 5} more" if len(general) > 5 else ""
