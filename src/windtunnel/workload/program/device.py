@@ -16,7 +16,7 @@ from windtunnel.workload.program import autocast
 from windtunnel.workload.program.compiled import compiler
 from windtunnel.workload.program.dynamic import DYNAMIC
 from windtunnel.workload.program.functions import Functions
-from windtunnel.workload.program.guard import Guard, engine
+from windtunnel.workload.program.guard import Guard, backward_runs, engine
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.recorder import CPU, Recorder, Special
 from windtunnel.workload.program.shapes import SHAPES
@@ -64,29 +64,58 @@ class _Module:
         return [torch.float16, torch.bfloat16]
 
 
+class _Absent(_Module):
+    """The same where no virtual device is entered."""
+
+    def is_available(self) -> bool:
+        return False
+
+    def device_count(self) -> int:
+        return 0
+
+
+def _announce() -> None:
+    """Tell PyTorch that there will be a device, which it must know before the process's first backward pass."""
+    hooks = backend_registration._DummyPrivateUse1Hook()
+    torch._C._acc.register_python_privateuseone_hook(hooks)
+    torch._C._acc.register_python_privateuseone_device_guard(_guard)
+    _registered.append(hooks)
+    autocast.register()
+
+
+_announce()
+
+
 def register(name: str, module: Any = None) -> None:
     """Make the virtual device known to PyTorch under ``name``. Names outside PyTorch's core can be given once a process.
 
-    Raises UnsupportedError where the process has another such name already.
+    Raises UnsupportedError where the process has another such name already, or ran a backward pass before it imported this.
     """
-    if not _registered:
-        hooks = backend_registration._DummyPrivateUse1Hook()
-        torch._C._acc.register_python_privateuseone_hook(hooks)
-        torch._C._acc.register_python_privateuseone_device_guard(_guard)
-        _registered.append(hooks)
-        autocast.register()
     known, wanted = torch._C._get_privateuse1_backend_name(), _BEHIND_CORE if name in IN_CORE else name
     if known == "privateuseone":
         torch.utils.backend_registration.rename_privateuse1_backend(wanted)
         backend_registration.generate_methods_for_privateuse1_backend(for_storage=False)
+        torch._register_device_module(wanted, _Module())
+        if not backward_runs():
+            _registered.clear()
     elif name not in IN_CORE and name != known:
         raise UnsupportedError(f"this process has a virtual {known} device already; a virtual {name} needs a process of its own")
+    if not _registered:
+        raise UnsupportedError(
+            "this process ran a backward pass before it knew of virtual chips, and PyTorch takes in no device after that; "
+            "import windtunnel.run.virtual first"
+        )
     native = torch._C._get_privateuse1_backend_name()
-    if hasattr(torch, native):
-        delattr(torch, native)
-    torch._register_device_module(native, module or _Module())
+    _answer_by(native, module or _Module())
     if name in IN_CORE:
         delattr(torch, native)  # the core looks among the imported modules; the program shall not find it
+
+
+def _answer_by(native: str, module: Any) -> None:
+    """Make ``module`` the device's in PyTorch's core."""
+    if hasattr(torch, native):
+        delattr(torch, native)
+    torch._register_device_module(native, module)
 
 
 class VirtualDevice:
@@ -123,6 +152,7 @@ class VirtualDevice:
         return stack
 
     def __enter__(self) -> VirtualDevice:
+        self._undo.callback(_answer_by, native_device().type, _Absent())
         self.sites.follow()
         self._undo.callback(self.sites.leave)
         swap = torch.__future__.get_swap_module_params_on_conversion()

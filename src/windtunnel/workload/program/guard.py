@@ -57,3 +57,27 @@ def engine(run: Callable[..., Any], functions: TorchFunctionMode) -> Callable[..
             raise problem from None
 
     return run_backward
+
+
+class _Probe(torch.autograd.Function):
+    """Gives a tensor of the device out of one of the CPU; its gradient is the device's business."""
+
+    @staticmethod
+    def forward(ctx: Any, *_: Any) -> Any:
+        return torch._C._acc.create_empty_tensor([0], torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        return torch.zeros(0)
+
+
+def backward_runs() -> bool:
+    """Whether autograd's engine has a queue for the device. It makes its queues at the first backward pass of the process, for
+    the devices that are known by then, and never again."""
+    with torch.inference_mode(False), torch.enable_grad():
+        made = _Probe.apply(torch.zeros(0, requires_grad=True))
+        try:
+            torch.autograd.backward(made, torch._C._acc.create_empty_tensor([0], torch.float32))
+        except RuntimeError:
+            return False
+    return True
