@@ -21,14 +21,15 @@ from windtunnel.run.script import Ended, check_script, run_script
 def run_program(
     script: str, args: Sequence[str] = (), *, on: str, module: bool = False, steps: int | None = None, values: bool = False,
     clock: Literal["wall", "virtual"] = "wall", graph: bool = False, keep_launches: bool = True, limit_memory: bool = True,
-    chip: str | None = None, parameters: Mapping[str, Any] | None = None,
+    chip: str | None = None, parameters: Mapping[str, Any] | None = None, served: bool = False,
 ) -> RunReport:  # fmt: skip
     """Run ``script`` (a file, or with ``module`` a module's name) with ``args`` on a chip, a system, or a real device.
 
     Its output goes where this process's goes. steps: end it after so many. Of virtual chips: values: compute real numbers on
     the CPU; clock: what its own timers read; graph: operators launched as from a captured graph; limit_memory: run out of
     memory where the chip would. Of a real device (``cuda``, ``npu:0``, ``cpu``): chip: whose prediction stands beside the
-    measurement, where the device does not say. parameters: tables of a parameter file for the chip.
+    measurement, where the device does not say. parameters: tables of a parameter file for the chip. served: of virtual chips:
+    set what an engine would run beside the forwards of a language model.
 
     Raises UnknownNameError, InvalidInputError, MissingFactError, UnsupportedError before anything runs; what the script
     itself raises is in the report.
@@ -37,11 +38,14 @@ def run_program(
     if is_real(on):
         from windtunnel.run.real import run_real
 
-        return run_real(script, args, device=on, module=module, steps=steps, chip=chip, parameters=parameters)
+        report = run_real(script, args, device=on, module=module, steps=steps, chip=chip, parameters=parameters)
+        if served:
+            report.notes += ("served: not known: it is told of virtual chips alone",)
+        return report
     place(on)
     options = dict(
         script=script, args=list(args), on=on, module=module, steps=steps, values=values, clock=clock, graph=graph,
-        keep_launches=keep_launches, limit_memory=limit_memory, parameters=parameters,
+        keep_launches=keep_launches, limit_memory=limit_memory, parameters=parameters, served=served,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="windtunnel-") as folder:
         told, found = Path(folder) / "options", Path(folder) / "report"
@@ -84,6 +88,7 @@ def _in_this_process(told: Path, found: Path) -> int:
         chip = VirtualChip(
             options["on"], values=options["values"], virtual_clock=options["clock"] == "virtual", graph=options["graph"],
             steps=options["steps"], limit_memory=options["limit_memory"], parameters=options["parameters"],
+            served=options["served"],
         )  # fmt: skip
         declare_torchvision()
         if not options["values"]:

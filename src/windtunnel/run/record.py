@@ -160,13 +160,47 @@ class Measured:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ServedPart:
+    """One part of a forward: seconds as the program wrote it, and as an engine would launch it."""
+
+    name: str
+    written_s: float
+    served_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Forwards of one shape beside what a serving engine would launch for the same tokens on the same chip.
+
+    model: the module's class. tokens: new ones of each of ``sequences``; context: those that each has in its cache before,
+    the mean over ``forwards``. Seconds and launches are of one forward, parts sum to its seconds. precision: the number type
+    in which the engine runs the matrix products ("" where they differ). evidence: of the engine's time.
+    """
+
+    model: str
+    phase: Literal["prefill", "decode"]
+    sequences: int
+    tokens: int
+    context: float
+    forwards: int
+    written_s: float
+    served_s: float
+    written_launches: float
+    served_launches: float
+    precision: str
+    evidence: Evidence
+    parts: tuple[ServedPart, ...]
+
+
 @dataclass
 class RunReport:
     """A program on one virtual chip (of ``ranks`` alike).
 
     step_kind: what a step is ("optimizer step", "forward", "program"). The break-downs are per step, over the steps
     after the first where there are more. step_s: median seconds a step; interval_s: its 80 % interval. peak_flops_per_s:
-    the matrix unit's in ``dtype``; mfu: share of it. measured: what a real device took, where the program ran on one.
+    the matrix unit's in ``dtype``; mfu: share of it. measured: what a real device took, where the program ran on one. served:
+    what an engine would run for a language model's forwards, where it was asked for.
     """
 
     program: str
@@ -199,3 +233,4 @@ class RunReport:
     settings: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     measured: Measured | None = None
+    served: tuple[Served, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any
 
 from windtunnel.run.clock import script_clock
 from windtunnel.run.distributed import COLLECTIVES, install_distributed
+from windtunnel.run.forwards import Forwards
 from windtunnel.run.machine import Machine
 from windtunnel.run.places import place
 from windtunnel.run.record import RunReport
@@ -26,11 +27,12 @@ class VirtualChip:
     on: a chip, a number of them (``h20:8``) or a system. values: compute real numbers on the CPU. virtual_clock: timers of
     ``time`` read the chip's clock. graph: launches as from a captured graph. steps: stop the program after so many.
     limit_memory: run out of memory where the chip would. parameters: tables of a parameter file for the chip.
+    served: what an engine would run for the forwards of a language model of transformers is in the report.
     """
 
     def __init__(
         self, on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
-        limit_memory: bool = True, parameters: Mapping[str, Any] | None = None,
+        limit_memory: bool = True, parameters: Mapping[str, Any] | None = None, served: bool = False,
     ) -> None:
         self.place = place(on)
         self.values = values
@@ -38,6 +40,7 @@ class VirtualChip:
             self.place.chip, self.place.links, ranks=self.place.ranks, launching="graph" if graph else "eager", steps=steps,
             limit_memory=limit_memory, parameters=parameters,
         )
+        self.forwards = Forwards(self.machine) if served else None
         self._virtual_clock = virtual_clock
         self._stack = ExitStack()
 
@@ -68,14 +71,16 @@ class VirtualChip:
         """What ran up to now."""
         return report_of(
             self.machine, ended or Ended("finished", 0), program=program, name=self.place.name, values=self.values,
-            keep_launches=keep_launches,
+            keep_launches=keep_launches, forwards=self.forwards,
         )  # fmt: skip
 
 
 def virtual(
     on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
-        limit_memory: bool = True,
+        limit_memory: bool = True, served: bool = False,
 ) -> VirtualChip:
     """A chip that is not there, to be entered with ``with``. Raises UnknownNameError with the nearest name,
     MissingFactError where the chip's memory or bandwidth is not known."""
-    return VirtualChip(on, values=values, virtual_clock=virtual_clock, graph=graph, steps=steps, limit_memory=limit_memory)
+    return VirtualChip(
+        on, values=values, virtual_clock=virtual_clock, graph=graph, steps=steps, limit_memory=limit_memory, served=served
+    )

@@ -55,6 +55,8 @@ class Sites:
         self.on_step: Any = None
         self.on_forward: Any = None
         self.on_root: Any = None
+        self.on_enter: Any = None
+        self.on_leave: Any = None
 
     # --- following the program
 
@@ -62,7 +64,7 @@ class Sites:
         """Register the hooks; ``leave`` takes them away."""
         self._handles = [
             torch_module.register_module_forward_pre_hook(self._enter_module),
-            torch_module.register_module_forward_hook(self._leave_module, always_call=True),
+            torch_module.register_module_forward_hook(self._leave_module, with_kwargs=True, always_call=True),
             torch_optimizer.register_optimizer_step_pre_hook(self._enter_step),
             torch_optimizer.register_optimizer_step_post_hook(self._leave_step),
         ]
@@ -91,13 +93,17 @@ class Sites:
         name = self._names.get(id(module))
         if name is None:
             name = f"{stack[-1]}.{type(module).__name__}".lstrip(".") if stack else ""
+        if not stack and self.on_enter is not None and not self.in_backward():
+            self.on_enter(module, name)
         stack.append(name)
 
-    def _leave_module(self, module: torch.nn.Module, _args: Any, _output: Any) -> None:
+    def _leave_module(self, module: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         stack = self._stack()
         if stack:
             stack.pop()
         if not stack and not self.in_backward():
+            if self.on_leave is not None:
+                self.on_leave(module, args, kwargs, output)
             self.forwards += 1
             if self.on_forward is not None:
                 self.on_forward()
