@@ -34,7 +34,8 @@ prompts = torch.randint(config.vocab_size, (args.batch_size, args.prompt), devic
 
 
 def now() -> float:
-    torch.accelerator.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     return time.perf_counter()
 
 

@@ -50,5 +50,6 @@ step = train if args.train else infer
 for i in range(args.steps):
     start = time.perf_counter()
     step()
-    torch.accelerator.synchronize()
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
     print(f"step {i}: {args.batch_size / (time.perf_counter() - start):,.0f} images/s")

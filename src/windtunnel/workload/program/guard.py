@@ -64,7 +64,7 @@ class _Probe(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *_: Any) -> Any:
-        return torch._C._acc.create_empty_tensor([0], torch.float32)
+        return torch._C._acc.create_empty_tensor((0,), torch.float32)
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
@@ -77,7 +77,7 @@ def backward_runs() -> bool:
     with torch.inference_mode(False), torch.enable_grad():
         made = _Probe.apply(torch.zeros(0, requires_grad=True))
         try:
-            torch.autograd.backward(made, torch._C._acc.create_empty_tensor([0], torch.float32))
+            torch.autograd.backward(made, torch._C._acc.create_empty_tensor((0,), torch.float32))
         except RuntimeError:
             return False
     return True
