@@ -37,6 +37,7 @@ LAW: dict[str, set[str]] = {
 OUTSIDE: dict[str, set[str]] = {
     "cli": {"click", "rich"},
     "fit": {"numpy", "scipy"},
+    "port": {"libcst"},
     "run": {"torch"},
     "workload/program": {"torch"},
 }
