@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Timeline:
     """Seconds since the program began. host_s: how far the host is; ends: of each stream, when all that was launched on it is
-    done; busy_s, wait_s: kernels' time and, between them, the time that a stream lay idle for the host, over all streams."""
+    done; busy_s: the time in which a kernel ran on any stream; wait_s: the time in which none did, for want of a launch."""
 
     host_s: float = 0.0
     ends: dict[int, float] = field(default_factory=lambda: {0: 0.0})
@@ -16,6 +16,7 @@ class Timeline:
     busy_s: float = 0.0
     wait_s: float = 0.0
     _streams: int = 0
+    _reach: float = 0.0
 
     def launch(self, seconds: float, host_seconds: float, stream: int | None = None) -> tuple[float, float, float]:
         """A kernel of ``seconds`` launched now on ``stream`` (the current one): (start, end, wait of the stream before it)."""
@@ -23,10 +24,13 @@ class Timeline:
         self.host_s += host_seconds
         free = self.ends[which]
         start = max(free, self.host_s)
-        # what the stream lay idle between two kernels while the host prepared the next one
-        wait = start - free
         end = self.ends[which] = start + seconds
-        self.busy_s += seconds
+        # streams start in the order of their launches but for what waits for another stream, so nothing fills a gap later on
+        since = self._reach
+        wait = max(start - max(free, since), 0.0)
+        if end > since:
+            self.busy_s += end - max(start, since)
+            self._reach = end
         self.wait_s += wait
         return start, end, wait
 
