@@ -23,6 +23,7 @@ MADE = {
     "run-inference": reports.inference,
     "run-out-of-memory": reports.out_of_memory,
     "run-measured": reports.measured,
+    "run-served": reports.served,
 }
 
 

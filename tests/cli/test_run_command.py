@@ -74,6 +74,10 @@ def test_everything_behind_the_script_is_the_scripts_own(launched: Launched) -> 
     assert options == {
         "on": "ascend-910b2:8", "module": False, "steps": 3, "values": False, "clock": "virtual", "graph": False,
         "keep_launches": False,
+        "limit_memory": True,
+        "chip": None,
+        "parameters": None,
+        "served": False,
     }  # fmt: skip
 
 

@@ -18,9 +18,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 KEYS = [
     "program", "chip", "device", "ranks", "status", "verdict", "exit_status", "failure", "step_kind", "step_s", "steps",
     "busy_share", "mfu", "dtype", "peak_flops_per_s", "flops_per_step", "bound", "by_bound", "by_operator", "by_module",
-    "by_line", "memory", "support", "support_source", "stand_ins", "operators", "settings", "measured", "notes",
+    "by_line", "memory", "support", "support_source", "stand_ins", "operators", "settings", "measured", "served", "notes",
 ]  # fmt: skip
-MADE = [reports.training(), reports.inference(), reports.out_of_memory(), reports.measured()]
+MADE = [reports.training(), reports.inference(), reports.out_of_memory(), reports.measured(), reports.served()]
 
 
 def keys(value: object) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Reports that no program made: a training with fall-backs, a whole inference, one that ran out of memory, a measured one.
+"""Reports that no program made: a training with fall-backs, a whole inference, one that ran out of memory, one that was
+measured, one beside a serving engine.
 
 The launches are laid on the clock one after the other, and the break-downs are summed from them, so that the parts agree.
 """
@@ -19,6 +20,8 @@ from windtunnel.run.record import (
     Measured,
     MemoryReport,
     RunReport,
+    Served,
+    ServedPart,
     Share,
     StandIn,
     StepTime,
@@ -337,3 +340,25 @@ def measured() -> RunReport:
             "PyTorch 2.13.0, CUDA 13.0",
         ),
     )  # fmt: skip
+
+
+def served() -> RunReport:
+    """A language model's forwards beside what an engine would run."""
+    prefill = (
+        ServedPart("attention", 0.115, 0.113),
+        ServedPart("experts and their router", 0.212, 0.176),
+        ServedPart("output head", 0.0546, 0.000683),
+        ServedPart("waiting for the host", 0.0476, 0.0),
+    )
+    decode = (ServedPart("attention", 0.0131, 0.00146), ServedPart("output head", 0.000683, 0.000684))
+    return replace(
+        inference("h20", 2.3, 148e12, 96 * GIB),
+        served=(
+            Served(
+                "DeepseekV3ForCausalLM", "prefill", 4, 1024, 0.0, 1, 0.4292, 0.289683, 17615, 117, "bf16", TRANSFERRED, prefill
+            ),
+            Served(
+                "DeepseekV3ForCausalLM", "decode", 4, 1, 1025.5, 4, 0.013783, 0.002144, 2749, 125, "bf16", TRANSFERRED, decode
+            ),
+        ),
+    )

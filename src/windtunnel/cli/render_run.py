@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from windtunnel.cli.render import UNKNOWN, Sheet, count, evidence, number, percent, time_estimate, time_text
+from windtunnel.cli.render_served import add_served
 from windtunnel.cost.evidence import Estimate
 from windtunnel.plan.words import memory as memory_text
 from windtunnel.run import words
@@ -28,6 +29,7 @@ def run_sheet(report: RunReport, *, top: int = TOP, width: int = 0, terminal: bo
     add_failure(sheet, report)
     add_support(sheet, report, top)
     add_measured(sheet, report, top)
+    add_served(sheet, report, top)
     add_times(sheet, report, top)
     add_memory(sheet, report, top)
     add_rest(sheet, report, top)

@@ -65,9 +65,8 @@ class OnPlaces(OnChips):
     "--graph/--eager",
     help="Launches replayed from a captured graph, which takes the host no time; or as the program makes them.  [eager]",
 )
-@click.option(
-    "--memory-limit/--no-memory-limit", default=True, help="Run out of memory where the chip would, or go on.  [limit]"
-)
+@click.option("--memory-limit/--no-memory-limit", default=True, help="Run out of memory where the chip would, or go on.  [limit]")
+@click.option("--served", is_flag=True, help="Beside a language model's forwards, what a serving engine would launch for them.")
 @click.option("--as", "as_chip", metavar="CHIP", help="Of a real device: the chip, or the TOML file of one, to predict it as.")
 @click.option(
     "--parameters", type=click.Path(path_type=Path), metavar="FILE", help="Parameters that `windtunnel fit` wrote, for the chip."
@@ -89,6 +88,7 @@ def run(
     clock: Literal["wall", "virtual"],
     graph: bool,
     memory_limit: bool,
+    served: bool,
     as_chip: str | None,
     parameters: Path | None,
     top: int | None,
@@ -143,6 +143,7 @@ def run(
                     limit_memory=memory_limit,
                     chip=as_chip,
                     parameters=fitted,
+                    served=served,
                 )
             except WindtunnelError as problem:
                 if len(chips) == 1:

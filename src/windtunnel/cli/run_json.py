@@ -16,6 +16,7 @@ from windtunnel.run.record import (
     Measured,
     MemoryReport,
     RunReport,
+    Served,
     Share,
     StandIn,
     StepTime,
@@ -65,6 +66,7 @@ def run_json(report: RunReport) -> Json:
         "operators": report.operators,
         "settings": dict(report.settings),
         "measured": _measured(report.measured) if report.measured else None,
+        "served": [_served(forward) for forward in report.served],
         "notes": list(report.notes),
     }
 
@@ -146,3 +148,21 @@ def _measured(measured: Measured) -> Json:
 
 def _compared(row: ComparedOperator) -> Json:
     return {"op": row.op, "calls": row.calls, "measured_s": row.measured_s, "predicted_s": row.predicted_s}
+
+
+def _served(forward: Served) -> Json:
+    return {
+        "model": forward.model,
+        "phase": forward.phase,
+        "sequences": forward.sequences,
+        "tokens": forward.tokens,
+        "context": forward.context,
+        "forwards": forward.forwards,
+        "written_s": forward.written_s,
+        "served_s": forward.served_s,
+        "written_launches": forward.written_launches,
+        "served_launches": forward.served_launches,
+        "precision": forward.precision,
+        "evidence": forward.evidence.name.lower(),
+        "parts": [{"name": p.name, "written_s": p.written_s, "served_s": p.served_s} for p in forward.parts],
+    }

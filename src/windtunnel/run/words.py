@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from windtunnel.run.record import Holder, RunReport, Share, Support
+from windtunnel.run.record import Holder, RunReport, Served, Share, Support
 from windtunnel.workload.program.call import Site
 
 FALLBACK, UNKNOWN, NO_DTYPE, COMPOSITE = "cpu fallback", "unknown", "no dtype", "composite"
@@ -147,6 +147,15 @@ def short_path(file: str) -> str:
     if path.is_absolute() and path.is_relative_to(Path.cwd()):
         return path.relative_to(Path.cwd()).as_posix()
     return file
+
+
+def forward(one: Served) -> str:
+    """``prefill of 4 x 1,024 tokens``, ``decode of 4 sequences at 1,030 tokens``."""
+    if one.phase == "decode":
+        sequences = f"{one.sequences:,} sequence" + ("" if one.sequences == 1 else "s")
+        return f"decode of {sequences} at {one.context + one.tokens:,.0f} tokens"
+    behind = f" behind {one.context:,.0f}" if one.context else ""
+    return f"prefill of {one.sequences:,} x {one.tokens:,} tokens{behind}"
 
 
 def line_of(name: str) -> Site | None:
