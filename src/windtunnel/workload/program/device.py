@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from windtunnel.workload.program.functions import Functions
 from windtunnel.workload.program.guard import Guard, backward_runs, engine
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.recorder import CPU, Recorder, Special
+from windtunnel.workload.program.recurrent import with_values
 from windtunnel.workload.program.shapes import SHAPES
 from windtunnel.workload.program.sites import Sites
 from windtunnel.workload.program.storages import STORAGES, install_storages
@@ -142,6 +144,8 @@ class VirtualDevice:
         self.visible = torch.device(name, 0)
         self.recorder = Recorder(listener, {**TRANSFERS, **DYNAMIC, **STORAGES, **(special or {})}, SHAPES, values=values)
         self.functions = Functions(name, sites.region, values=values)
+        if values:
+            self.functions.layer = partial(with_values, self.recorder)
         self._undo = ExitStack()
 
     def modes(self) -> ExitStack:

@@ -23,7 +23,8 @@ class Functions(TorchFunctionMode):
     """Passes a program's PyTorch functions on, with what the virtual device needs changed.
 
     visible: the device's name in the program, names: every name by which it may call it. check: refuses the number of a
-    device that there is not. region: enters a stretch whose operators are one kernel, or compiled.
+    device that there is not. region: enters a stretch whose operators are one kernel, or compiled. layer: runs a recurrent
+    layer where its values are computed.
     """
 
     def __init__(self, visible: str, region: Region, *, values: bool) -> None:
@@ -34,6 +35,7 @@ class Functions(TorchFunctionMode):
         self.mapped = visible != self.native.type
         self.names = {visible}
         self.check: Callable[[int], None] = lambda index: None
+        self.layer: Callable[[Callable[..., Any], Any, Any], Any] | None = None
         self._region = region
         self._special: dict[Any, Callable[..., Any]] = {
             torch.nn.functional.scaled_dot_product_attention: self._attention,
@@ -137,7 +139,7 @@ class Functions(TorchFunctionMode):
         def run(*args: Any, **kwargs: Any) -> Any:
             if isinstance(args[0], torch.Tensor) and native_device_of(args[0]).type == self.native.type:
                 with self._region("recurrent"):
-                    return func(*args, **kwargs)
+                    return func(*args, **kwargs) if self.layer is None else self.layer(func, args, kwargs)
             return func(*args, **kwargs)
 
         return run
