@@ -85,13 +85,16 @@ class Forwards:
 
     def _left(self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
         start, model = self._starts.pop(id(module), None), self._models.get(module)
-        if start is None or model is None or output is None:
-            return  # no language model, or a call that ended in an exception
+        if start is None or model is None:
+            return
         if model.problem:
             self.problems[f"{model.name}: not known: {model.problem}"] += 1
             return
         if module.training and torch.is_grad_enabled():
             self.problems[f"{model.name}: not known: it is trained, and engines only serve"] += 1
+            return
+        if output is None:
+            self.problems[f"{model.name}: a call that ended in an exception is left out"] += 1
             return
         end = self._mark()
         try:

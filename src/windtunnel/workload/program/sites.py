@@ -97,7 +97,8 @@ class Sites:
             self.on_enter(module, name)
         stack.append(name)
 
-    def _leave_module(self, module: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _leave_module(self, module: torch.nn.Module, args: Any, kwargs: Any, output: Any = None) -> None:
+        # after an exception PyTorch leaves the keyword arguments out, and there is no output
         stack = self._stack()
         if stack:
             stack.pop()
