@@ -7,7 +7,7 @@ device that it does not know), recurrent layers, pinned memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -48,6 +48,8 @@ class Functions(TorchFunctionMode):
             torch.gru: self._recurrent(torch.gru),
             torch.rnn_tanh: self._recurrent(torch.rnn_tanh),
             torch.rnn_relu: self._recurrent(torch.rnn_relu),
+            torch.lstm_cell: self._recurrent(torch.lstm_cell, one_kernel=False),
+            torch.gru_cell: self._recurrent(torch.gru_cell, one_kernel=False),
         }
 
     def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -133,12 +135,12 @@ class Functions(TorchFunctionMode):
         )
         return out[0]  # type: ignore[no-any-return]
 
-    def _recurrent(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """A recurrent layer: its many small operators are one library kernel."""
+    def _recurrent(self, func: Callable[..., Any], *, one_kernel: bool = True) -> Callable[..., Any]:
+        """A recurrent layer, whose many small operators are one library kernel, or a single cell, whose few are not."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
             if isinstance(args[0], torch.Tensor) and native_device_of(args[0]).type == self.native.type:
-                with self._region("recurrent"):
+                with self._region("recurrent") if one_kernel else nullcontext():
                     return func(*args, **kwargs) if self.layer is None else self.layer(func, args, kwargs)
             return func(*args, **kwargs)
 

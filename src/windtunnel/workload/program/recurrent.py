@@ -28,7 +28,7 @@ def _shapes_alone(recorder: Recorder) -> Iterator[None]:
 
 
 def with_values(recorder: Recorder, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """``func``, one of torch.lstm, torch.gru, torch.rnn_tanh and torch.rnn_relu, on tensors of the device."""
+    """``func``, one of torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu and torch's cells, on tensors of the device."""
     leaves, spec = pytree.tree_flatten((args, kwargs))
     places = [i for i, leaf in enumerate(leaves) if _on_device(recorder, leaf)]
 
@@ -37,10 +37,11 @@ def with_values(recorder: Recorder, func: Callable[..., Any], args: Any, kwargs:
         for place, tensor in zip(places, tensors, strict=True):
             given[place] = tensor
         again, options = pytree.tree_unflatten(given, spec)
-        return func(*again, **options)
+        result = func(*again, **options)
+        return result if isinstance(result, tuple) else (result,)
 
     found: Any = _Layer.apply(recorder, call, *(leaves[i] for i in places))
-    return found
+    return found if len(found) > 1 else found[0]
 
 
 def _on_device(recorder: Recorder, leaf: Any) -> bool:
