@@ -43,12 +43,18 @@ class Kernel:
 
 
 class Pricing:
-    """Prices calls on ``chip``; unpriced counts operators for which a figure of the chip is missing, by that figure."""
+    """Prices calls on ``chip``; unpriced counts operators for which a figure of the chip is missing, by that figure.
+
+    allow_tf32: whether the program lets FP32 matrix products run in TF32, allow_tf32_convolutions the same for convolutions
+    (PyTorch's defaults).
+    """
 
     def __init__(self, chip: Chip, links: Links | None = None, parameters: Mapping[str, Any] | None = None) -> None:
         self.costs = CostModel(chip, links, parameters)
         self.unpriced: Counter[str] = Counter()
         self.flops_by_dtype: Counter[str] = Counter()
+        self.allow_tf32 = False
+        self.allow_tf32_convolutions = True
         self._spreads: dict[str, float] = {}
 
     def spread(self, family: str) -> float:

@@ -9,7 +9,9 @@ import torch
 from windtunnel.run.machine import Machine
 from windtunnel.run.surface.accelerator import install_accelerator
 from windtunnel.run.surface.module import PARTS, DeviceModule, answers
+from windtunnel.run.surface.settings import install_settings
 from windtunnel.run.surface.state import DeviceState
+from windtunnel.run.surface.workers import install_workers
 from windtunnel.workload.program.device import VirtualDevice
 from windtunnel.workload.program.recorder import Special
 
@@ -39,3 +41,5 @@ class Surface:
                     if owner is existing or hasattr(owner, word):
                         device.patch(owner, word, answer)
         install_accelerator(device, state, self.answers)
+        install_settings(device, state)
+        install_workers(device, state)

@@ -14,7 +14,7 @@ from windtunnel.run.surface.randomness import randomness
 from windtunnel.run.surface.state import DeviceState
 from windtunnel.run.surface.streams import streams
 
-_SENSORS = ("utilization", "memory_usage", "temperature", "power_draw", "clock_rate", "list_gpu_processes", "cudart",
+_SENSORS = ("utilization", "memory_usage", "temperature", "power_draw", "clock_rate", "list_gpu_processes",
             "current_blas_handle", "current_solver_handle", "jiterator")  # fmt: skip
 _PARTS = ("memory", "random", "streams", "graphs", "_utils")
 _TYPES = {
