@@ -115,9 +115,12 @@ def recorded(row: ProgramRow) -> tuple[Step, ...] | None:
 
 
 def load(path: Path = TABLE) -> Table:
-    """The table's programs as arrays, kept until the table or what tells calls' work changes."""
+    """The table's programs as arrays, kept until the table or what tells calls' work changes. Recordings are kept until they are
+    removed from .cache/programs."""
     key = hashlib.sha256(path.read_bytes())
-    for source in sorted((ROOT / "src" / "windtunnel" / "workload").rglob("*.py")):
+    workload = ROOT / "src" / "windtunnel" / "workload"
+    told = (workload / "ops.py", workload / "program" / "fusion.py", *sorted((workload / "program" / "work").glob("*.py")))
+    for source in told:
         key.update(source.read_bytes())
     kept = CACHE / f"table-{key.hexdigest()[:16]}.pkl"
     if not kept.exists():

@@ -44,7 +44,7 @@ _folding: dict[str, bool] = {}
 _FAILURES = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, NotImplementedError, AttributeError)
 """What a model raises that does not take such images."""
 
-_libraries: list[torch.library.Library] = []
+_libraries: list[Any] = []
 
 
 def record_program(
@@ -287,6 +287,7 @@ def _timm() -> Any:
     """timm, importable beside a torchvision that has no compiled operators: the two that it asks for are declared."""
     if importlib.util.find_spec("timm") is None:
         raise UnsupportedError("programs of timm need it installed: pip install timm")
+    fragment: Any = torch.library.Library
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for schema in (
@@ -294,8 +295,8 @@ def _timm() -> Any:
             "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
         ):
             if not _declared(f"torchvision::{schema.partition('(')[0]}"):
-                library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-                library.define(schema)  # type: ignore[no-untyped-call]
+                library = fragment("torchvision", "FRAGMENT")
+                library.define(schema)
                 _libraries.append(library)
         return importlib.import_module("timm")
 
