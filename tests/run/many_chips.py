@@ -80,6 +80,16 @@ def fsdp(device: str) -> Any:
     return train(net.to(device), device)
 
 
+def fsdp_flat(device: str) -> Any:
+    """The older FullyShardedDataParallel, with flat parameters whose storages are freed and made anew."""
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy
+
+    dist.init_process_group()
+    net = FullyShardedDataParallel(model(), auto_wrap_policy=ModuleWrapPolicy({Block}), device_id=torch.device(0))
+    return train(net, device)
+
+
 def fsdp_from_meta(device: str) -> None:
     """Made without memory, sharded over one dimension of a mesh in bf16, its gradients clipped."""
     from torch.distributed.device_mesh import init_device_mesh
@@ -209,7 +219,7 @@ def _spawned(rank: int, device: str) -> None:
 PROGRAMS: dict[str, Callable[[str], Any]] = {
     of.__name__: of
     for of in (
-        single, ddp, ddp_much_to_compute, ddp_accumulating, fsdp, fsdp_from_meta, tensor_parallel, exchange, alone,
+        single, ddp, ddp_much_to_compute, ddp_accumulating, fsdp, fsdp_flat, fsdp_from_meta, tensor_parallel, exchange, alone,
         fails_in_backward, spawned,
     )
 }  # fmt: skip

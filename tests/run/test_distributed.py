@@ -23,7 +23,7 @@ from windtunnel.run.record import Launch, RunReport
 
 CHIPS = ("h20", "ascend-910b2")
 ALIKE = (
-    "single", "ddp", "ddp_much_to_compute", "ddp_accumulating", "fsdp", "fsdp_from_meta", "tensor_parallel", "alone",
+    "single", "ddp", "ddp_much_to_compute", "ddp_accumulating", "fsdp", "fsdp_flat", "fsdp_from_meta", "tensor_parallel", "alone",
     "fails_in_backward",
 )  # fmt: skip
 WEIGHTS = BLOCKS * 2 * 4 * WIDTH * WIDTH * 4
@@ -106,6 +106,12 @@ class TestOnEveryChip:
         # at most: shards of four, and whole: two blocks, a gradient, and what is gathered and scattered
         assert kept < report.memory.peak < 4 * WEIGHTS / 8 + 5 * WEIGHTS / BLOCKS
         assert report.memory.peak < one.memory.peak / 2
+
+    def test_flat_parameters_are_sharded_alike(self, left: Left, chip: str) -> None:
+        report, kept = left[f"{chip}:8/fsdp_flat"]
+        assert moved(report, "c10d._allgather_base_.default")[1] == 2 * WEIGHTS
+        assert moved(report, "c10d._reduce_scatter_base_.default")[1] == WEIGHTS
+        assert 3 * WEIGHTS / 8 <= kept < 3 * WEIGHTS / 8 + (1 << 20)
 
     def test_a_model_made_without_memory_is_sharded_over_one_dimension_of_a_mesh(self, left: Left, chip: str) -> None:
         report, _ = left[f"{chip}:8/fsdp_from_meta"]

@@ -36,6 +36,7 @@ USUAL_SERVER = 8
 
 def install_distributed(machine: Machine, device: VirtualDevice, server: int = 0) -> None:
     """Give a program rank ``machine.rank`` of ``machine.ranks``, of which ``server`` (0: not known) sit in one host."""
+    _register_kernels()
     device.enter(_backend(machine))
     if machine.ranks > 1:
         local = min(machine.ranks, server or USUAL_SERVER)
@@ -73,6 +74,15 @@ def _world_made(machine: Machine, device: VirtualDevice, size: int) -> None:
     machine.notes.pop(_alone(machine), None)
     if size != machine.ranks:
         machine.notes.setdefault(f"the program makes a group of {size} ranks, and --on gives {machine.ranks} devices", 0)
+
+
+_kernels = torch.library.Library("aten", "IMPL")
+
+
+def _register_kernels() -> None:
+    """What PyTorch calls past every mode: the flat parameters of FullyShardedDataParallel."""
+    if not torch._C._dispatch_has_kernel_for_dispatch_key("aten::record_stream", "PrivateUse1"):
+        _kernels.impl("record_stream", lambda tensor, stream: None, "PrivateUse1")
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class Functions(TorchFunctionMode):
             torch.Tensor.is_pinned: lambda tensor, *_: is_pinned(tensor),
             torch.Tensor.type: self._type,
             torch.Tensor.cuda: self._cuda,
+            torch.device: self._device,
             torch.Tensor.data.__set__: self._set_data,  # type: ignore[attr-defined]
             torch.lstm: self._recurrent(torch.lstm),
             torch.gru: self._recurrent(torch.gru),
@@ -97,13 +98,18 @@ class Functions(TorchFunctionMode):
             getattr(torch, kind)._lazy_init()  # says that this build has none, as it would there
         return device
 
+    def _device(self, *args: Any, **kwargs: Any) -> torch.device:
+        """``torch.device(0)``: by its name in the program."""
+        if len(args) == 1 and isinstance(args[0], int) and not kwargs:
+            return torch.device(self.visible, args[0])
+        return torch.device(*args, **kwargs)
+
     def _cuda(self, tensor: torch.Tensor, device: Any = None, non_blocking: bool = False, **options: Any) -> torch.Tensor:
         return tensor.to(self.place("cuda" if device is None else device), non_blocking=non_blocking)
 
     def _set_data(self, tensor: torch.Tensor, value: torch.Tensor) -> None:
-        """``tensor.data = value``: between the host's shapes and the device too, which PyTorch's core has no name for."""
-        places = {native_type(tensor), native_type(value)}
-        if len(places) == 1 or "meta" not in places or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        """``tensor.data = value``: between the host and the device too, which are two kinds of tensors to PyTorch's core."""
+        if native_type(tensor) == native_type(value) or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
             tensor.data = value
             return
         with torch.no_grad():
