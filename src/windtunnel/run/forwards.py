@@ -130,7 +130,7 @@ def _model_of(module: torch.nn.Module, name: str) -> Model | None:
         model.problem = "it has no output head, so it is no causal language model"
     elif getattr(config, "is_encoder_decoder", False):
         model.problem = "engines of encoder-decoder models are not modelled"
-    elif any(type(p.data).__name__ == "DTensor" or type(p).__name__ == "DTensor" for p in module.parameters()):
+    elif any(type(p).__name__ == "DTensor" for p in module.parameters()):
         model.problem = "its parameters are spread over ranks, and how an engine would spread them is the user's choice"
     if model.problem:
         return model

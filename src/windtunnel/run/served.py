@@ -227,5 +227,5 @@ def _told(machine: Machine) -> tuple[str, ...]:
     decode = "decode replayed from a graph" if _launching(machine, "decode") == "graph" else "decode too"
     return (
         f"served: one model on one chip, its operators {who}: prefill one by one, {decode}. Without sampling, and without the "
-        "engine's own time between steps, which windtunnel predict counts",
+        "engine's own gaps between layers and steps, which windtunnel predict counts",
     )
