@@ -17,12 +17,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class WindtunnelError(Exception):
     """An error that a user can act on."""
 
     exit_status = 2
+
+    def __reduce__(self) -> Any:
+        """Errors travel between processes as they are, whatever their constructors take."""
+        return _as_it_was, (type(self), self.args, dict(self.__dict__))
+
+
+def _as_it_was(kind: type[WindtunnelError], args: tuple[Any, ...], state: dict[str, Any]) -> WindtunnelError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from windtunnel.errors import InvalidInputError, UnknownNameError
+from windtunnel.run.extensions import compiled_code
 from windtunnel.run.record import Failure
 from windtunnel.workload.program.call import Site
 
@@ -23,6 +24,8 @@ _HERE = str(Path(__file__).parent.parent)
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _ON_THE_WAY = ("torch/_compile.py", "torch/_dynamo/eval_frame.py", "torch/_ops.py")
 """Frames of PyTorch between a program's operator and a dispatch mode, and between the mode and the operator's kernel."""
+_RULES = tuple(f"{_TORCH}{part}" for part in ("_meta_registrations.py", "_prims", "_refs", "_decomp", "_library", "__init__.py"))
+"""Beginnings of the names of PyTorch's files in which a shape rule refuses operands, below ours."""
 
 
 class StopProgram(BaseException):
@@ -99,9 +102,13 @@ def _left(leaving: SystemExit) -> Ended:
 
 def _died(problem: BaseException) -> Ended:
     frames = _own_frames(problem.__traceback__)
+    hint = compiled_code(problem, [frame for frame, _ in traceback.walk_tb(frames)])
+    if hint is not None:
+        problem.add_note(hint)
     text = "".join(traceback.format_exception(type(problem), problem.with_traceback(frames), frames))
     words = str(problem).strip().splitlines()
-    return Ended("failed", 1, Failure(type(problem).__name__, words[0] if words else "", _site(frames)), text)
+    message = "; ".join([*words[:1], *([hint] if hint else [])])
+    return Ended("failed", 1, Failure(type(problem).__name__, message, _site(frames)), text)
 
 
 def _own_frames(trace: TracebackType | None) -> TracebackType | None:
@@ -114,7 +121,7 @@ def _own_frames(trace: TracebackType | None) -> TracebackType | None:
             while kept and kept[-1].tb_frame.f_code.co_filename.endswith(_ON_THE_WAY):
                 kept.pop()
             within = True
-        elif not (file.startswith("<frozen runpy") or (within and file.endswith(_ON_THE_WAY))):
+        elif not (file.startswith("<frozen runpy") or (within and (file.endswith(_ON_THE_WAY) or file.startswith(_RULES)))):
             kept.append(trace)
             within = False
         trace = trace.tb_next
