@@ -9,6 +9,7 @@ import torch
 from windtunnel.run.machine import Machine
 from windtunnel.run.surface.accelerator import install_accelerator
 from windtunnel.run.surface.module import PARTS, DeviceModule, answers
+from windtunnel.run.surface.plugin import install_plugin
 from windtunnel.run.surface.settings import install_settings
 from windtunnel.run.surface.state import DeviceState
 from windtunnel.run.surface.workers import install_workers
@@ -42,4 +43,5 @@ class Surface:
                         device.patch(owner, word, answer)
         install_accelerator(device, state, self.answers)
         install_settings(device, state)
+        install_plugin(device, state, self.module, self.answers)
         install_workers(device, state)

@@ -23,7 +23,7 @@ def randomness(state: DeviceState) -> dict[str, Any]:
         """``torch.Generator``: for the virtual device one of the CPU that says otherwise."""
 
         def __new__(cls, device: Any = "cpu") -> Any:
-            if isinstance(device, int) or torch.device(device).type in (state.name, torch._C._get_privateuse1_backend_name()):
+            if isinstance(device, int) or torch.device(device).type != "cpu":
                 made = super().__new__(cls, "cpu")
                 made._index = state.index(device)
                 return made

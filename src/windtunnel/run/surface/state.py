@@ -19,13 +19,14 @@ CHIPS_A_HOST = 8
 class DeviceState:
     """The devices of one host as the program sees them: ``count`` of them under ``name``, of which ``current`` is set.
 
-    generator: the device's default random numbers, kept on the CPU. forked: this process was forked from the one that has
-    the device. values: real numbers are computed.
+    names: every name by which the program may call them. generator: the device's default random numbers, kept on the CPU.
+    forked: this process was forked from the one that has the device. values: real numbers are computed.
     """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.name = machine.chip.device
+        self.names = {self.name}
         self.driver: Driver = driver(machine.chip)
         self.count = _devices_of_a_host(machine)
         self.current = 0
@@ -54,7 +55,7 @@ class DeviceState:
         if isinstance(device, str):
             device = torch.device(device)
         if isinstance(device, torch.device):
-            if device.type not in (self.name, torch._C._get_privateuse1_backend_name()):
+            if device.type not in self.names and device.type != torch._C._get_privateuse1_backend_name():
                 raise ValueError(f"Expected a {self.name} device, but got: {device}")
             device = device.index
             if device is None:

@@ -36,7 +36,7 @@ def streams(state: DeviceState) -> dict[str, Any]:
         def __new__(cls, device: Any = None, priority: int = 0, **given: Any) -> Any:
             if isinstance(device, int) and not isinstance(device, bool) and given.get("stream_id") is None:
                 device = state.device(state.index(device))
-            if device is not None and torch.device(device).type not in (state.name, torch._C._get_privateuse1_backend_name()):
+            if device is not None and torch.device(device).type == "cpu":
                 return _NativeStream(device=device, priority=priority)
             number = given.get("stream_id")
             made = super().__new__(

@@ -202,7 +202,7 @@ def _install_pickling(device: Any, to_device: Any) -> None:
         return str(visible) if _behind(storage) is not None else None
 
     def restore(storage: Any, location: str) -> Any:
-        if location.split(":")[0] != visible.type:
+        if location.split(":")[0] not in device.functions.names:
             return None
         device.functions.place(location)  # refuses a device that there is not
         return to_device(storage)
