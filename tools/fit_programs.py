@@ -122,12 +122,11 @@ def load(path: Path = TABLE) -> Table:
     told = (workload / "ops.py", workload / "program" / "fusion.py", *sorted((workload / "program" / "work").glob("*.py")))
     for source in told:
         key.update(source.read_bytes())
-    kept = CACHE / f"table-{key.hexdigest()[:16]}.pkl"
+    kept = CACHE / f"rows-{key.hexdigest()[:16]}.pkl"
     if not kept.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        kept.write_bytes(pickle.dumps(_load(path)))
-    found: Table = pickle.loads(kept.read_bytes())  # our own file
-    return found
+        kept.write_bytes(pickle.dumps(vars(_load(path))))
+    return Table(**pickle.loads(kept.read_bytes()))  # our own file
 
 
 def _load(path: Path) -> Table:
