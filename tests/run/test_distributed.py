@@ -205,3 +205,10 @@ def test_what_is_hidden_behind_kernels_is_not_exposed() -> None:
     assert exposed_s(kernels) == 0.0
     assert overlap_note(kernels, 1) == ()
     assert "2 collectives and 5.5e+03 ms a step" in overlap_note([*kernels, *moving], 1)[0]
+
+
+def test_what_bounds_a_step_counts_only_what_is_not_hidden(left: Left) -> None:
+    report = left["h20:8/ddp_much_to_compute"][0]
+    bounds = {share.name: share.seconds for share in report.by_bound}
+    assert bounds["link"] < next(share.seconds for share in report.by_operator if share.name == "c10d.allreduce_.default")
+    assert sum(bounds.values()) == pytest.approx(report.step_s, rel=0.05)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from windtunnel.cost.evidence import Evidence
 from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.run.forwards import Forwards
 from windtunnel.run.machine import Machine, Mark
-from windtunnel.run.overlap import overlap_note
+from windtunnel.run.overlap import exposed_s, overlap_note
 from windtunnel.run.record import Launch, MemoryReport, RunReport, Share, StepTime, Support
 from windtunnel.run.script import Ended
 from windtunnel.run.served import served_of
@@ -154,8 +155,10 @@ def _shares(launches: Sequence[Launch], steps: int, name: Callable[[Launch], str
 
 
 def _by_bound(launches: Sequence[Launch], steps: Sequence[StepTime], count: int) -> tuple[Share, ...]:
-    """Kernels by what bounds them; the time between them, in which the device waits for the host, as "host"."""
-    shares = [s for s in _shares(launches, count, lambda one: one.bound)]
+    """Kernels by what bounds them, collectives by what of them nothing hides; the time between them, in which the device waits
+    for the host, as "host"."""
+    exposed = exposed_s(launches) / count
+    shares = [replace(s, seconds=exposed) if s.name == "link" else s for s in _shares(launches, count, lambda one: one.bound)]
     idle = sum(max(t.seconds - t.busy_s, 0.0) for t in steps) / count
     inside = next((s for s in shares if s.name == "host"), None)
     shares = [s for s in shares if s.name != "host"]
@@ -198,7 +201,9 @@ def _peak(machine: Machine) -> tuple[str, float]:
 def _notes(machine: Machine) -> tuple[str, ...]:
     peak, capacity = machine.curve.reserved_peak, machine.capacity
     misfit = [f"it does not fit: {peak / 2**30:,.1f} GiB are needed of {capacity / 2**30:,.1f} GiB"] if peak > capacity else []
-    notes = misfit + [f"{reason}: {n} operators are counted as taking no time" for reason, n in machine.pricing.unpriced.most_common(5)]
+    notes = misfit + [
+        f"{reason}: {n} operators are counted as taking no time" for reason, n in machine.pricing.unpriced.most_common(5)
+    ]
     general = sorted({op for op in machine.calls if not known(op) and not is_collective(op)})
     if general:
         more = f" and {len(general) - 5} more" if len(general) > 5 else ""
