@@ -7,27 +7,21 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
-from windtunnel.workload.program.vision import declare_torchvision  # noqa: E402 - it needs PyTorch
+pytest.importorskip("torch")
+import torch
+
+from windtunnel.catalog.model_config import spec_from_config
+from windtunnel.cost.host import host_cost
+from windtunnel.run.forwards import ATTENTION, EXPERTS, FEED_FORWARD, HEAD, NORMS, REST, _part
+from windtunnel.run.record import RunReport, Served
+from windtunnel.run.served import HOST
+from windtunnel.run.virtual import VirtualChip
+from windtunnel.workload.llm import ParallelPlan, PrecisionPlan, StepTokens, Workload
+from windtunnel.workload.ops import Gemm
+from windtunnel.workload.program.vision import declare_torchvision
 
 declare_torchvision()
 transformers = pytest.importorskip("transformers")
-
-from windtunnel.cost.host import host_cost  # noqa: E402 - what follows needs PyTorch too
-from windtunnel.run.forwards import (  # noqa: E402
-    ATTENTION,
-    EXPERTS,
-    FEED_FORWARD,
-    HEAD,
-    NORMS,
-    REST,
-    _part,
-)
-from windtunnel.run.record import RunReport, Served  # noqa: E402
-from windtunnel.run.served import HOST  # noqa: E402
-from windtunnel.run.virtual import VirtualChip  # noqa: E402
-from windtunnel.workload.llm import ParallelPlan, PrecisionPlan, StepTokens, Workload  # noqa: E402
-from windtunnel.workload.ops import Gemm  # noqa: E402
 
 HIDDEN, VOCABULARY = 64, 256
 SIZES = {
@@ -91,12 +85,9 @@ def test_a_generation_is_one_prefill_and_its_decodes(generated: RunReport) -> No
 
 
 def test_the_engines_side_is_the_workloads_step_at_the_same_cost_model(generated: RunReport) -> None:
-    chip = VirtualChip("h20")
-    from windtunnel.catalog.model_config import spec_from_config
-
     config = {**SIZES, "architectures": ["LlamaForCausalLM"], "dtype": "bfloat16"}
     workload = Workload(spec_from_config(config, id="tiny", source="here"), ParallelPlan(), PrecisionPlan())
-    costs = chip.machine.pricing.costs
+    costs = VirtualChip("h20").machine.pricing.costs
     for forward, step, launching in zip(
         generated.served,
         (StepTokens(prefill_tokens=32, prefill_sequences=2), StepTokens(decode_batch=2, decode_context=18)),

@@ -24,7 +24,7 @@ def add_served(sheet: Sheet, report: RunReport, top: int) -> None:
                 f"{one.forwards:,}",
                 time_text(one.written_s),
                 time_text(one.served_s),
-                f"{one.written_s / one.served_s:.2g} x" if one.served_s > 0 else UNKNOWN,
+                f"{one.written_s / one.served_s:.1f} x" if one.served_s > 0 else UNKNOWN,
                 f"{number(one.written_launches)} > {number(one.served_launches)}",
                 one.precision,
             ]
