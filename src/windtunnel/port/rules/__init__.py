@@ -1,1 +1,1 @@
-"""One rule, one file."""
+"""One file, one rule, named after what it finds; the registry collects every ``RULE`` here."""

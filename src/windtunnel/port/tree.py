@@ -1,0 +1,202 @@
+"""The files of a repository: what is read, as what, and what is passed over and why."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from windtunnel.errors import InvalidInputError
+from windtunnel.port import languages
+from windtunnel.port.finding import Skipped
+from windtunnel.port.notebook import cells_of
+from windtunnel.port.rule import Language
+from windtunnel.port.source import BOM, Source
+
+SKIPPED_FOLDERS = {
+    ".git": "version control", ".hg": "version control", ".svn": "version control", ".bzr": "version control",
+    "node_modules": "installed packages", "site-packages": "installed packages", "__pypackages__": "installed packages",
+    ".tox": "virtual environments", ".nox": "virtual environments", ".eggs": "build output",
+    "__pycache__": "caches", ".mypy_cache": "caches", ".pytest_cache": "caches", ".ruff_cache": "caches",
+    ".hypothesis": "caches", ".ipynb_checkpoints": "caches", ".cache": "caches",
+}  # fmt: skip
+"""Folders that hold nobody's sources, by name. Only a root that is named so itself is read."""
+_BUILD_FOLDERS = {"build", "dist", "_build", "cmake-build-debug", "cmake-build-release", "_skbuild"}
+_PROJECT_FILES = {"pyproject.toml", "setup.py", "setup.cfg", "CMakeLists.txt", "package.json", "meson.build"}
+
+MOST_BYTES = 8_000_000
+"""Larger files are data."""
+LONGEST_LINE = 500_000
+"""Bytes of one line beyond which nobody wrote the file by hand."""
+_LINE_END = re.compile(rb"[\r\n]")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that rules may read: its path from the root with forward slashes, and where it lies."""
+
+    path: str
+    where: Path
+
+
+def walk(root: Path) -> Iterator[File | Skipped]:
+    """The files below ``root`` (or ``root`` itself, where it is a file), in order of their names.
+
+    Links are not followed: one that stays in the tree is read where it points to. Nothing is opened here.
+    Raises InvalidInputError where there is nothing at ``root``.
+    """
+    if not root.exists():
+        raise InvalidInputError("PATH", f"there is no file or folder {root}")
+    if not root.is_dir():
+        if root.is_file():
+            yield File(root.name, root)
+        else:
+            yield Skipped(root.name, "no regular file")
+        return
+    top = os.path.realpath(root)
+    pending: list[tuple[str, str]] = [(str(root), "")]
+    while pending:
+        folder, prefix = pending.pop()
+        try:
+            with os.scandir(folder) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Skipped(prefix or ".", f"cannot be read: {error.strerror}")
+            continue
+        names = {entry.name for entry in entries}
+        below = []
+        for entry in entries:
+            path = prefix + entry.name
+            # names that are not UTF-8 come as lone surrogates, which no report could print
+            shown = path.encode("utf-8", "replace").decode()
+            try:
+                if entry.is_symlink():
+                    if languages.by_name(path) or Path(entry.path).is_dir():
+                        yield Skipped(shown, _link(entry.path, top))
+                elif entry.is_dir():
+                    reason = _not_entered(entry, names)
+                    if reason:
+                        yield Skipped(shown + "/", reason)
+                    else:
+                        below.append((entry.path, path + "/"))
+                elif entry.is_file():
+                    if shown == path:
+                        yield File(path, Path(entry.path))
+                    else:
+                        yield Skipped(shown, "its name is not UTF-8")
+                elif languages.by_name(path):
+                    yield Skipped(shown, "no regular file")
+            except OSError as error:
+                yield Skipped(shown, f"cannot be read: {error.strerror}")
+        pending.extend(reversed(below))
+
+
+def _not_entered(entry: os.DirEntry[str], beside: set[str]) -> str:
+    """Why a folder is not entered; empty for one that is."""
+    if entry.name in SKIPPED_FOLDERS:
+        return SKIPPED_FOLDERS[entry.name]
+    if entry.name.endswith(".egg-info"):
+        return "build output"
+    if entry.name in _BUILD_FOLDERS and beside & _PROJECT_FILES:
+        return "build output"
+    if (Path(entry.path) / "pyvenv.cfg").exists() or (Path(entry.path) / "conda-meta").is_dir():
+        return "virtual environment"
+    return ""
+
+
+def _link(path: str, top: str) -> str:
+    try:
+        target = os.path.realpath(path, strict=True)
+    except OSError as error:
+        return "link in a loop" if "loop" in str(error).lower() or "symbolic links" in str(error) else "link to nothing"
+    inside = os.path.commonpath([target, top]) == top if target.startswith(top[:1]) else False
+    if not inside:
+        return "link that leaves the tree"
+    if os.path.commonpath([target, os.path.realpath(os.path.dirname(path))]) == target:  # noqa: PTH120
+        return "link in a loop"
+    return "link within the tree, read where it points to"
+
+
+def read(file: File) -> bytes | Skipped | None:
+    """The file's bytes; None for one that no rule reads; Skipped where it cannot or should not be read."""
+    path = file.path
+    if languages.by_name(path) is None and not languages.may_tell(path):
+        return None
+    try:
+        # a pipe or a device that came to lie here since would block
+        descriptor = os.open(file.where, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                return Skipped(path, "no regular file")
+            if status.st_size > MOST_BYTES and languages.by_name(path) != "notebook":
+                return Skipped(path, f"larger than {MOST_BYTES // 1_000_000} MB") if languages.by_name(path) else None
+            if languages.by_name(path) is None and not stream.peek(2)[:2].startswith(b"#!"):
+                return None
+            return stream.read()
+    except OSError as error:
+        return Skipped(path, f"cannot be read: {error.strerror}")
+
+
+def source_of(path: str, raw: bytes, language: Language) -> Source:
+    """The source with this content. Raises InvalidInputError, whose message is the reason, where it cannot be read as that."""
+    text = text_of(path, raw, language)
+    bom = text.startswith(BOM)
+    if bom:
+        text = text[1:]
+    if language != "notebook":
+        return Source(path, language, text, raw, bom)
+    cells: list[Source] = []
+    for cell in cells_of(text):
+        cells.extend(_cell_sources(path, cell.number, cell.source))
+    together = tuple(cell for cell in cells if cell.language == "python")
+    for cell_source in together:
+        cell_source.siblings = together
+    return Source(path, language, text, raw, bom, cells=tuple(cells))
+
+
+def text_of(path: str, raw: bytes, language: Language) -> str:
+    """The text of the bytes, newlines kept. Raises InvalidInputError with the reason where there is none."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InvalidInputError(path, "not UTF-8 (UTF-16)")
+    if b"\0" in raw[: languages.HEAD_BYTES] or (language == "python" and b"\0" in raw):
+        raise InvalidInputError(path, "not text (it has zero bytes)")
+    if language != "notebook" and len(raw) > LONGEST_LINE and _longest_line(raw) > LONGEST_LINE:
+        raise InvalidInputError(path, f"a line of more than {LONGEST_LINE // 1000} kB")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInputError(path, f"not UTF-8 (byte {error.start})")
+
+
+def _longest_line(raw: bytes) -> int:
+    longest, last = 0, 0
+    for match in _LINE_END.finditer(raw):
+        longest, last = max(longest, match.start() - last), match.end()
+    return max(longest, len(raw) - last)
+
+
+_MAGIC = re.compile(r"^([ \t]*)([%!?][^\n]*|[^\n#'\"]*\?{1,2}[ \t]*)$", re.M)
+_SHELL_LINE = re.compile(r"^[ \t]*!([^\n]*)$", re.M)
+
+
+def _cell_sources(path: str, number: int, text: str) -> Iterator[Source]:
+    """The sources of one cell: Python with the notebook's own commands blanked, and what is meant for a shell."""
+    first = text.lstrip().split("\n", 1)[0]
+    if first.startswith(("%%bash", "%%sh", "%%script bash", "%%script sh", "%%!")):
+        yield Source(path, "shell", text, text.encode("utf-8", "replace"), cell=number)
+        return
+    if first.startswith("%%") and not first.startswith(("%%time", "%%capture", "%%prun", "%%py")):
+        return  # another language, a file that is written, ...
+    shell = list(_SHELL_LINE.finditer(text))
+    if shell:
+        kept = [" " if c != "\n" else c for c in text]
+        for match in shell:
+            kept[match.start(1) : match.end(1)] = match.group(1)
+        commands = "".join(kept)
+        yield Source(path, "shell", commands, commands.encode("utf-8", "replace"), cell=number)
+    blanked = _MAGIC.sub(lambda m: m.group(1) + "pass".ljust(len(m.group(2)))[: len(m.group(2))], text)
+    yield Source(path, "python", blanked, blanked.encode("utf-8", "replace"), cell=number)
