@@ -63,6 +63,8 @@ def install_accelerator(device: VirtualDevice, state: DeviceState, found: dict[s
         "_accelerator_emptyCache": found["empty_cache"],
     }.items():
         device.patch(torch._C, name, answer)
+    if hasattr(torch.get_device_module, "__wrapped__"):  # it remembers answers
+        device.patch(torch, "get_device_module", torch.get_device_module.__wrapped__)
     device.patch(torch, "Stream", found["Stream"])
     device.patch(torch, "Event", found["_Event"])
     device.patch(torch, "Generator", found["_Generator"])

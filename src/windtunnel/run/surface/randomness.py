@@ -24,6 +24,9 @@ def randomness(state: DeviceState) -> dict[str, Any]:
 
         def __new__(cls, device: Any = "cpu") -> Any:
             if isinstance(device, int) or torch.device(device).type != "cpu":
+                kind = state.name if isinstance(device, int) else torch.device(device).type
+                if kind in ("cuda", "xpu") and kind not in state.names:
+                    getattr(torch, kind)._lazy_init()  # says that there is none, as it would there
                 made = super().__new__(cls, "cpu")
                 made._index = state.index(device)
                 return made

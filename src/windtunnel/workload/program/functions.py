@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -66,6 +67,9 @@ class Functions(TorchFunctionMode):
             kwargs = {**kwargs, "device": self.place(kwargs["device"])}
         if func in _PLACED:
             args = tuple(self.place(a) if isinstance(a, (str, torch.device)) else a for a in args)
+        if isinstance(func, FunctionType) and func.__module__ in _MADE_OF_OTHERS:
+            with self:  # the functions that it calls come here as well, attention within multi-head attention for one
+                return torch._C._skip_one_hop_torch_function(func, types, args, kwargs)
         return func(*args, **kwargs)
 
     def _type(self, tensor: torch.Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any) -> Any:
@@ -94,6 +98,8 @@ class Functions(TorchFunctionMode):
             if index:
                 self.check(index)
             return self.native
+        if isinstance(device, str) and kind == self.native.type:
+            raise RuntimeError(f"Expected one of cpu, {self.visible}, meta ... device type at start of device string: {kind}")
         if kind in _ABSENT:
             getattr(torch, kind)._lazy_init()  # says that this build has none, as it would there
         return device
@@ -155,6 +161,9 @@ class Functions(TorchFunctionMode):
 
 _ABSENT = frozenset({"cuda", "xpu"})
 """Devices that PyTorch's core knows and that raise an error of their own where they are not built in."""
+
+_MADE_OF_OTHERS = frozenset({"torch.nn.functional", "torch.functional"})
+"""Modules whose functions are Python that calls further functions of PyTorch."""
 
 _PLACED = {
     torch.Tensor.to, torch.Tensor.type, torch.empty, torch.zeros, torch.ones, torch.Tensor.new_empty, torch.Tensor.new_zeros,

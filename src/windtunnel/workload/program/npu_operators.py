@@ -275,8 +275,8 @@ def _keep_attention(ctx: Any, inputs: Any, output: Any) -> None:
 def _attention_gradient(ctx: Any, dy: torch.Tensor, *_: Any) -> Any:
     heads, layout, pse, padding, mask, *rest = ctx.given
     grads = torch.ops.npu.npu_fusion_attention_grad(
-        *ctx.saved_tensors, dy, heads, layout, pse=pse, padding_mask=padding, atten_mask=mask, scale_value=rest[0], keep_prob=rest[1],
-        pre_tockens=rest[2], next_tockens=rest[3], actual_seq_qlen=rest[6], actual_seq_kvlen=rest[7], sparse_mode=rest[8],
+        *ctx.saved_tensors, dy, heads, layout, pse=pse, padding_mask=padding, atten_mask=mask, scale_value=rest[0],
+        keep_prob=rest[1], pre_tockens=rest[2], next_tockens=rest[3], actual_seq_qlen=rest[6], actual_seq_kvlen=rest[7], sparse_mode=rest[8],
     )  # fmt: skip
     return (*grads, *(None for _ in ctx.given))
 
