@@ -36,6 +36,7 @@ SHOWN_AS = {
     "_scaled_dot_product_fused_attention_overrideable_backward": "scaled_dot_product_attention_backward",
 }
 """Operators that stand for what the program called, under the name by which it called it."""
+SHOWN = frozenset(SHOWN_AS.values())
 
 _NO_LIMIT = 1 << 60
 """Bytes of a memory that never runs out."""
@@ -86,6 +87,7 @@ class Machine:
         self.dropped = 0
         self.calls: dict[str, list[Any]] = {}
         self.stand_ins: dict[tuple[str, str], list[Any]] = {}
+        self.began: Mark | None = None
         self.step_marks: list[Mark] = []
         self.forward_marks: list[Mark] = []
         self.operators = 0
@@ -131,7 +133,13 @@ class Machine:
         return ("activation", module, site) if module is not None else ("other", "", site)
 
     def _found_root(self, module: torch.nn.Module) -> None:
-        """A module was called from outside any other: its parameters and buffers are known by name from here on."""
+        """A module was called from outside any other: its parameters and buffers are known by name from here on.
+
+        What came before the first such call (models made and moved, data made) is no part of the first step.
+        """
+        if self.began is None:
+            self.flush()
+            self.began = Mark(self.timeline, len(self.launches))
         for kind, named in (("parameter", module.named_parameters()), ("buffer", module.named_buffers())):
             for name, tensor in named:
                 if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
@@ -202,13 +210,13 @@ class Machine:
         """The call with numbers for the values that it takes and makes."""
         reads = tuple(self._value(t) for t in tensors)
         for i in plan.written:
-            storage = tensors[i].untyped_storage()._cdata
+            storage = _number(tensors[i])
             self._versions[storage] = self._versions.get(storage, 0) + 1
         writes = tuple(self._value(t) for t in outputs if isinstance(t, torch.Tensor))
         return Step(plan.call, reads, writes)
 
     def _value(self, tensor: torch.Tensor) -> int:
-        storage = tensor.untyped_storage()._cdata
+        storage = _number(tensor)
         return hash((storage, self._versions.get(storage, 0)))
 
     def flush(self) -> None:
@@ -297,3 +305,10 @@ class Machine:
         only_forwards = not self.step_marks and not torch.is_grad_enabled()
         if self._most_steps is not None and only_forwards and len(self.forward_marks) >= self._most_steps:
             raise StopProgram
+
+
+def _number(tensor: torch.Tensor) -> int:
+    """What tells a tensor's storage from every other: a number of its own on the device, below zero on the host."""
+    storage = tensor.untyped_storage()
+    number: int | None = getattr(getattr(storage, "_held", None), "number", None)
+    return -storage._cdata if number is None else number

@@ -11,7 +11,7 @@ from statistics import median
 from windtunnel.cost.evidence import Evidence
 from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.run.forwards import Forwards
-from windtunnel.run.machine import Machine, Mark
+from windtunnel.run.machine import SHOWN, Machine, Mark
 from windtunnel.run.overlap import exposed_s, overlap_note
 from windtunnel.run.record import Launch, MemoryReport, RunReport, Share, StepTime, Support
 from windtunnel.run.script import Ended
@@ -204,7 +204,7 @@ def _notes(machine: Machine) -> tuple[str, ...]:
     notes = misfit + [
         f"{reason}: {n} operators are counted as taking no time" for reason, n in machine.pricing.unpriced.most_common(5)
     ]
-    general = sorted({op for op in machine.calls if not known(op) and not is_collective(op)})
+    general = sorted({op for op in machine.calls if op not in SHOWN and not known(op) and not is_collective(op)})
     if general:
         more = f" and {len(general) - 5} more" if len(general) > 5 else ""
         notes.append(f"priced as one pass over what they read and write: {', '.join(general[:5])}{more}")

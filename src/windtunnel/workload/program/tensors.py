@@ -11,6 +11,7 @@ device, marked as the host's, so that they take no memory either.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import torch
@@ -35,14 +36,17 @@ class Held:
     """What a storage of the virtual device stands for.
 
     block: the allocator's, with ``address``. value: the bytes themselves as a CPU storage where they are known, else None.
+    number: its own in this process, unlike an address never used again.
     """
 
-    __slots__ = ("block", "bytes", "memory", "value")
+    __slots__ = ("block", "bytes", "memory", "number", "value")
+    _numbers = count()
 
     def __init__(self, memory: Memory, nbytes: int) -> None:
         self.block: Any = None
         self.memory = memory
         self.bytes = nbytes
+        self.number = next(self._numbers)
         self.value: torch.UntypedStorage | None = None
         self.block = memory.allocate(nbytes)
 
