@@ -198,7 +198,7 @@ class RunReport:
     """A program on one virtual chip (of ``ranks`` alike).
 
     step_kind: what a step is ("optimizer step", "forward", "program"). The break-downs are per step, over the steps
-    after the first where there are more. step_s: median seconds a step; interval_s: its 80 % interval. peak_flops_per_s:
+    after the first where there are more. step_s: mean seconds a step; interval_s: its 80 % interval. peak_flops_per_s:
     the matrix unit's in ``dtype``; mfu: share of it. measured: what a real device took, where the program ran on one. served:
     what an engine would run for a language model's forwards, where it was asked for.
     """

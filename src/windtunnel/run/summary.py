@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from statistics import median
+from statistics import fmean
 
 from windtunnel.cost.evidence import Evidence
 from windtunnel.errors import MissingFactError, UnsupportedError
@@ -28,6 +28,9 @@ _FORWARD = "aten.scaled_dot_product_attention.default"
 """What a plugin is asked about for the gradient of attention, which is no operator of PyTorch's own: CUDA's kernel of that
 name; elsewhere the forward operator, which brings its gradient with it."""
 
+MOST_ALIKE = 1.5
+"""How much longer than the shortest step the longest may be before the report says that they are not alike."""
+
 _Z80 = 1.2816
 """Standard normal quantile that bounds the central 80 %."""
 
@@ -40,12 +43,12 @@ def report_of(
     machine.flush()
     served, said = served_of(forwards) if forwards is not None else ((), ())
     kind, marks = _steps_of(machine)
-    times = _step_times(marks)
+    times = _step_times(machine.began, marks)
     steady = times[1:] if len(times) > 1 else times
     first, last = _steady_launches(machine, marks)
     launches = machine.launches[first:last]
     count = max(len(steady), 1)
-    step_s = median(t.seconds for t in steady) if steady else 0.0
+    step_s = fmean(t.seconds for t in steady) if steady else 0.0
     flops = sum(launch.flops for launch in launches) / count
     dtype, peak = _peak(machine)
     evidence = min((launch.evidence for launch in launches if launch.seconds), default=Evidence.DATASHEET)
@@ -81,7 +84,7 @@ def report_of(
             "launching": ", ".join([machine.launching, *sorted(machine.launched_as - {"recurrent"})]),
             "values": "computed on the CPU" if values else "not computed",
         },
-        notes=(*_notes(machine), *overlap_note(launches, count), *said),
+        notes=(*_unlike(kind, steady), *_notes(machine), *overlap_note(launches, count), *said),
         served=served,
     )
 
@@ -96,19 +99,31 @@ def _steps_of(machine: Machine) -> tuple[str, list[Mark]]:
     return "program", [end] if end.launches else []
 
 
-def _step_times(marks: Sequence[Mark]) -> list[StepTime]:
+def _step_times(began: Mark | None, marks: Sequence[Mark]) -> list[StepTime]:
     times, start, busy, wait = [], 0.0, 0.0, 0.0
+    if began is not None:
+        start, busy, wait = began.at_s, began.busy_s, began.wait_s
     for mark in marks:
         times.append(StepTime(start, mark.at_s, mark.busy_s - busy, mark.wait_s - wait))
         start, busy, wait = mark.at_s, mark.busy_s, mark.wait_s
     return times
 
 
+def _unlike(kind: str, steps: Sequence[StepTime]) -> tuple[str, ...]:
+    """Where steps are not alike (a prompt and the tokens after it): that what is told is their mean."""
+    shortest, longest = min((t.seconds for t in steps), default=0.0), max((t.seconds for t in steps), default=0.0)
+    if longest <= MOST_ALIKE * shortest:
+        return ()
+    apart = f"from {1e3 * shortest:.3g} to {1e3 * longest:.3g} ms"
+    return (f"the {len(steps)} {kind}s took {apart}; times and shares are of their mean",)
+
+
 def _steady_launches(machine: Machine, marks: Sequence[Mark]) -> tuple[int, int]:
     """First and last of the launches of the steps after the first (of the first, where there is one alone)."""
     if not marks:
         return 0, len(machine.launches)
-    return (marks[0].launches, marks[-1].launches) if len(marks) > 1 else (0, marks[0].launches)
+    begin = machine.began.launches if machine.began is not None else 0
+    return (marks[0].launches, marks[-1].launches) if len(marks) > 1 else (begin, marks[0].launches)
 
 
 def _interval(machine: Machine, launches: Sequence[Launch], step_s: float) -> tuple[float, float]:
