@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench import gemm, programs, serving, speed  # noqa: E402
+from bench import gemm, programs, serving, speed, training  # noqa: E402
 
 SERVING = HERE / "measured" / "serving.csv"
 PROGRAMS = HERE / "measured" / "programs.csv"
@@ -83,6 +83,25 @@ def whole_programs() -> list[Line]:
     return lines
 
 
+def published_training() -> list[Line]:
+    found = training.compared()
+    if not found:
+        return [Line("published training, tokens/s", "within 25 %", "torch is not installed", "none stated", None)]
+    within, naive = f"{100 * found['within']:.0f} %", f"{100 * found['naive_within']:.0f} %"
+    middle, guess = f"{100 * found['median']:.1f} %", f"{100 * found['naive']:.1f} %"
+    return [
+        Line("published training rows within 25 %", "all", within, f"{naive} (40 % of peak)", found["within"] == 1.0),
+        Line("  ... median error of tokens/s", "", middle, f"{guess} (40 % of peak)", None),
+        Line(
+            "  ... 80 % intervals that hold",
+            "75-85 %",
+            f"{100 * found['held']:.0f} %",
+            "none stated",
+            0.75 <= found["held"] <= 0.85,
+        ),
+    ]
+
+
 def pace() -> list[Line]:
     warm = speed.warm_prediction_ms()
     seconds, megabytes = speed.search()
@@ -101,7 +120,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="speed alone")
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     args = parser.parse_args()
-    parts: list[Callable[[], list[Line]]] = [pace] if args.quick else [accuracy, products, whole_programs, pace]
+    parts: list[Callable[[], list[Line]]] = (
+        [pace] if args.quick else [accuracy, products, whole_programs, published_training, pace]
+    )
     lines = [line for part in parts for line in part()]
     verdict = {True: "met", False: "MISSED", None: ""}
     rows = [("", "target", "reached", "best elsewhere", "")]

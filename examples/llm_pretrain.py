@@ -93,7 +93,7 @@ TP, DATA = mesh["tp"].get_group(), mesh["dp"].get_group()
 PIPE = mesh["pp"].get_group()
 ROW = mesh.get_local_rank("pp")
 STAGE = args.pp - 1 - ROW if args.last_first else ROW
-FIRST, LAST = STAGE == 0, STAGE + 1 == args.pp
+FIRST, LAST = STAGE == 0, args.pp - 1 == STAGE
 SPLIT = args.tp > 1 and not args.no_sequence_parallel  # between layers every rank keeps a part of the sequence
 
 
