@@ -66,5 +66,5 @@ def test_a_file_for_a_device_that_is_not_there_is_refused(npu) -> None:  # type:
     file = io.BytesIO()
     torch.save(torch.arange(3), file)
     file.seek(0)
-    with pytest.raises(RuntimeError, match="torch.cuda.is_available\\(\\) is False"):
+    with pytest.raises(RuntimeError, match=r"torch.cuda.is_available\(\) is False"):
         torch.load(file, map_location="cuda")

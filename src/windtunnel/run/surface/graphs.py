@@ -96,7 +96,7 @@ def graphs(state: DeviceState, stream_class: Any) -> dict[str, Any]:
         for function, args in zip(
             callables if several else (callables,), sample_args if several else (sample_args,), strict=True
         ):
-            for _ in range(num_warmup_iters):
+            for _warmup in range(num_warmup_iters):
                 function(*args)
             made.append(_as_graph(function, machine.sites.region))
         return tuple(made) if several else made[0]
@@ -115,7 +115,7 @@ def _as_graph(function: Any, region: Callable[[str], Any]) -> Any:
             with region("graph"):
                 return forward(*args, **kwargs)
 
-        function.forward = within  # type: ignore[method-assign]
+        function.forward = within
         return function
 
     def run(*args: Any, **kwargs: Any) -> Any:

@@ -60,8 +60,8 @@ class _Plugin(types.ModuleType):
                 inner.__path__ = []
                 setattr(self, part, inner)
             self.profiler.__dict__.update(_profiler())
-            self.optim.NpuFusedAdamW = torch.optim.AdamW  # type: ignore[attr-defined]
-            self.optim.NpuFusedSGD = torch.optim.SGD  # type: ignore[attr-defined]
+            self.optim.NpuFusedAdamW = torch.optim.AdamW
+            self.optim.NpuFusedSGD = torch.optim.SGD
             self.npu_prefetch = lambda *_, **__: None
 
     def __getattr__(self, name: str) -> Any:

@@ -22,12 +22,14 @@ def randomness(state: DeviceState) -> dict[str, Any]:
     class Generator(_NativeGenerator, metaclass=_Kind):
         """``torch.Generator``: for the virtual device one of the CPU that says otherwise."""
 
+        _index: int
+
         def __new__(cls, device: Any = "cpu") -> Any:
             if isinstance(device, int) or torch.device(device).type != "cpu":
                 kind = state.name if isinstance(device, int) else torch.device(device).type
                 if kind in ("cuda", "xpu") and kind not in state.names:
                     getattr(torch, kind)._lazy_init()  # says that there is none, as it would there
-                made = super().__new__(cls, "cpu")
+                made: Any = super().__new__(cls, "cpu")  # type: ignore[call-arg]
                 made._index = state.index(device)
                 return made
             return _NativeGenerator(device)
@@ -36,7 +38,7 @@ def randomness(state: DeviceState) -> dict[str, Any]:
             pass
 
         @property
-        def device(self) -> torch.device:
+        def device(self) -> torch.device:  # type: ignore[override]
             return torch.device(state.name, self._index)
 
         def clone_state(self) -> Any:

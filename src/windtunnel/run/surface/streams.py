@@ -11,7 +11,7 @@ from windtunnel.run.surface.state import DeviceState
 _STREAMS_A_PRIORITY = 32
 """Streams that are handed out in turn, again from the first after the last. **Source:** c10/cuda/CUDAStream.cpp, PyTorch 2.13."""
 
-_PRIVATE_USE_1 = int(torch._C._autograd.DeviceType.PrivateUse1)
+_PRIVATE_USE_1 = int(torch._C._autograd.DeviceType.PrivateUse1)  # type: ignore[call-overload]
 _NativeStream = torch.Stream
 
 
@@ -49,14 +49,14 @@ def streams(state: DeviceState) -> dict[str, Any]:
             self._outer: list[int] = []
 
         @property
-        def device(self) -> torch.device:
+        def device(self) -> torch.device:  # type: ignore[override]
             return state.device()
 
         @property
         def cuda_stream(self) -> int:
             return self.stream_id
 
-        npu_stream = musa_stream = mlu_stream = sycl_queue = native_handle = cuda_stream  # type: ignore[assignment]
+        npu_stream = musa_stream = mlu_stream = sycl_queue = native_handle = cuda_stream
 
         @staticmethod
         def priority_range() -> tuple[int, int]:

@@ -64,7 +64,7 @@ def _in_child() -> None:
                 state.initialize()  # says that a forked process cannot use the device
             return found
 
-        functions.place = place  # type: ignore[method-assign]
+        functions.place = place  # type: ignore[method-assign, assignment]
     if not _active:
         return
     Recorder._large_on_host = lambda *_: False  # type: ignore[method-assign]

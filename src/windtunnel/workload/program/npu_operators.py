@@ -183,7 +183,7 @@ def _by_heads(x: torch.Tensor, layout: str, heads: int) -> torch.Tensor:
         return x.transpose(1, 2)
     if layout == "SBH":
         x = x.transpose(0, 1)
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def _attention(
@@ -212,7 +212,7 @@ def _computed(
     kv_heads = key.shape[-1] * heads // query.shape[-1] if layout in ("BSH", "SBH") else heads
     k, v = _by_heads(key, layout, kv_heads), _by_heads(value, layout, kv_heads)
     keeps = None if mask is None else mask.logical_not()
-    out = functional.scaled_dot_product_attention(q, k, v, keeps, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    out: torch.Tensor = functional.scaled_dot_product_attention(q, k, v, keeps, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
     if layout == "BNSD":
         return out
     out = out.transpose(1, 2)
@@ -276,7 +276,8 @@ def _attention_gradient(ctx: Any, dy: torch.Tensor, *_: Any) -> Any:
     heads, layout, pse, padding, mask, *rest = ctx.given
     grads = torch.ops.npu.npu_fusion_attention_grad(
         *ctx.saved_tensors, dy, heads, layout, pse=pse, padding_mask=padding, atten_mask=mask, scale_value=rest[0],
-        keep_prob=rest[1], pre_tockens=rest[2], next_tockens=rest[3], actual_seq_qlen=rest[6], actual_seq_kvlen=rest[7], sparse_mode=rest[8],
+        keep_prob=rest[1], pre_tockens=rest[2], next_tockens=rest[3], actual_seq_qlen=rest[6],
+        actual_seq_kvlen=rest[7], sparse_mode=rest[8],
     )  # fmt: skip
     return (*grads, *(None for _ in ctx.given))
 

@@ -34,7 +34,7 @@ def _over(storage: Any) -> torch.Tensor:
 
 
 def _anchor(storage: Any) -> torch.Tensor:
-    tensor = torch._C._acc.create_empty_tensor([0], torch.uint8)
+    tensor = torch._C._acc.create_empty_tensor((0,), torch.uint8)
     set_geometry(tensor, storage, (storage.nbytes(),), (1,), 0)
     return tensor
 
@@ -86,17 +86,18 @@ def install_storages(device: Any) -> None:
     def where(storage: Any) -> torch.device:
         mark = getattr(storage, "_held", None)
         if mark is None:
-            return native["device"].__get__(storage)  # type: ignore[no-any-return]
+            found: torch.device = native["device"].__get__(storage)
+            return found
         return CPU if mark is HOST else visible
 
     def nbytes(storage: Any) -> int:
         behind = _behind(storage)
-        return native["nbytes"](storage) if behind is None else behind.bytes  # type: ignore[no-any-return]
+        return int(native["nbytes"](storage)) if behind is None else behind.bytes
 
     def data_ptr(storage: Any) -> int:
         behind = _behind(storage)
         if behind is None or behind.block is None:
-            return 0 if behind is not None else native["data_ptr"](storage)  # type: ignore[no-any-return]
+            return 0 if behind is not None else int(native["data_ptr"](storage))
         return int(behind.block.address)
 
     def resize(storage: Any, size: int) -> Any:
@@ -216,7 +217,8 @@ def _install_pickling(device: Any, to_device: Any) -> None:
 
 def shape_of_saved(key: int, geometry: Any, dtype: torch.dtype, requires_grad: bool, place: str) -> torch.Tensor:
     """A tensor that was saved as a shape, where the file's reader wants it."""
-    map_location, known = getattr(_here, "loading", None) or (None, {})
+    loading: tuple[Any, dict[int, Any]] = getattr(_here, "loading", None) or (None, {})
+    map_location, known = loading
     size, stride, offset, nbytes = geometry
     storage = known.get(key)
     if storage is None:
@@ -228,5 +230,5 @@ def shape_of_saved(key: int, geometry: Any, dtype: torch.dtype, requires_grad: b
     tensor = (
         mark_host(torch.empty(0, dtype=dtype, device=META)) if where.type == "cpu" else torch.empty(0, dtype=dtype, device=where)
     )
-    tensor.set_(storage, offset, size, stride)  # type: ignore[call-overload]
+    tensor.set_(storage, offset, size, stride)
     return tensor.requires_grad_(requires_grad)
