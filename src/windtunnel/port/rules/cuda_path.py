@@ -1,0 +1,41 @@
+"""Folders in which the CUDA toolkit is installed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._code import code_matches
+from windtunnel.port.source import Source
+
+_PATH = re.compile(
+    r"/(?:usr/local|opt|usr/lib)/cuda(?:-\d[\d.]*|-\$\{?\w+\}?)?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+", re.M
+)
+
+
+def find(source: Source) -> Iterator[Finding]:
+    for match in code_matches(source, _PATH):
+        yield source.finding(RULE, *match.span())
+
+
+RULE = Rule(
+    id="cuda-path",
+    kind="capability",
+    languages=("shell", "slurm", "dockerfile", "compose", "kubernetes", "ci", "config", "build", "cpp"),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="The folder of the CUDA toolkit (/usr/local/cuda) written out.",
+    why="It is there only where NVIDIA's toolkit is installed.",
+    instead="Ask for it only where CUDA is built for, and take it from a variable that may be empty.",
+    find=find,
+    cases=(
+        Case("# ls /usr/local/cuda\nls /usr/local/cudan /data/cuda/x\n", 0, name="run.sh"),
+        Case("export PATH=/usr/local/cuda-11.8/bin:$PATH\nls /usr/local/cuda\n", 2, name="run.sh"),
+        Case("RUN ln -s /usr/local/cuda-12 /x\n", name="Dockerfile"),
+        Case("include_directories(/usr/local/cuda/include)\n", name="CMakeLists.txt"),
+        Case("CUDA ?= /opt/cuda\n", name="Makefile"),
+    ),
+    hints=(b"/cuda", b"/opt/nvidia"),
+)

@@ -1,0 +1,68 @@
+"""Variables of the environment that the CUDA runtime, its tools and PyTorch's CUDA build read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._code import code_matches
+from windtunnel.port.source import Source
+
+_NAMES = (
+    "CUDA_LAUNCH_BLOCKING", "CUDA_DEVICE_ORDER", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_MODULE_LOADING", "CUDA_CACHE_PATH",
+    "CUDA_CACHE_DISABLE", "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
+    "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR", "CUDA_VERSION", "CUDACXX", "CUDAHOSTCXX", "CUDNN_HOME",
+    "CUDNN_PATH", "CUDNN_VERSION", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "PYTORCH_CUDA_ALLOC_CONF",
+    "PYTORCH_NVML_BASED_CUDA_CHECK",
+    "TORCH_CUDA_ARCH_LIST", "FORCE_CUDA", "USE_CUDA", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_CUDNN_V8_API_ENABLED",
+    "CUPY_CACHE_DIR", "NUMBA_CUDA_DRIVER", "NVCC_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS", "NVTE_FRAMEWORK",
+    "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA", "NVIDIA_DISABLE_REQUIRE",
+)  # fmt: skip
+_SET = re.compile(
+    rf"(?<![\w$\-])(?:{'|'.join(_NAMES)})\b(?=[\"']?\s*(?:[:?+]?=|:)|[ \t]+[\w\"'$/])|(?<=name: )(?:{'|'.join(_NAMES)})\b"
+)
+_COUNTERPARTS = {
+    "CUDA_LAUNCH_BLOCKING": "Beside it, set ASCEND_LAUNCH_BLOCKING, MUSA_LAUNCH_BLOCKING or CNRT_LAUNCH_BLOCKING.",
+    "PYTORCH_CUDA_ALLOC_CONF": "Set PYTORCH_ALLOC_CONF, which PyTorch reads for every accelerator since 2.9, "
+    "and PYTORCH_NPU_ALLOC_CONF, PYTORCH_MUSA_ALLOC_CONF where a plugin reads its own.",
+    "NVIDIA_VISIBLE_DEVICES": "Beside it, set ASCEND_VISIBLE_DEVICES, MTHREADS_VISIBLE_DEVICES or CAMBRICON_VISIBLE_DEVICES.",
+    "CUDA_HOME": "Let the build look for the toolkit only where it builds for CUDA; Ascend's is ASCEND_HOME_PATH, Cambricon's "
+    "NEUWARE_HOME, Moore Threads' MUSA_HOME.",
+}
+_DASH_NAME = re.compile(r"\.(txt|cmake)$", re.I)
+
+
+def find(source: Source) -> Iterator[Finding]:
+    if source.language == "build" and _DASH_NAME.search(source.path):
+        return  # CMake's own variables
+    for match in code_matches(source, _SET):
+        yield source.finding(RULE, *match.span(), advice=_COUNTERPARTS.get(match.group(), ""))
+
+
+RULE = Rule(
+    id="cuda-variable",
+    kind="capability",
+    languages=("shell", "slurm", "dockerfile", "compose", "kubernetes", "ci", "config", "build"),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="Settings of CUDA, its libraries, its containers and PyTorch's CUDA build, as variables in scripts, "
+    "images and manifests.",
+    why="Nothing but CUDA's software reads them, so what they set is not set elsewhere.",
+    instead="Keep them for CUDA; where another device is used, set its own variable for the same thing, if there is one.",
+    find=find,
+    cases=(
+        Case("# CUDA_HOME=/opt/cuda\nPYTORCH_ALLOC_CONF=max_split_size_mb:64 python t.py\n", 0, name="run.sh"),
+        Case('echo "$CUDA_HOME"; if [ -n "${CUDA_HOME}" ]; then ls; fi\n', 0, name="run.sh", note="read, not set"),
+        Case("find_package(X PATHS ${CUDA_HOME})\n", 0, name="CMakeLists.txt"),
+        Case("export CUDA_LAUNCH_BLOCKING=1\n", name="run.sh"),
+        Case("ENV NVIDIA_VISIBLE_DEVICES all\nENV NVIDIA_DRIVER_CAPABILITIES=compute,utility\n", 2, name="Dockerfile"),
+        Case('ENV TORCH_CUDA_ARCH_LIST="8.0 9.0"\n', name="Dockerfile"),
+        Case("services:\n  a:\n    image: x\n    environment:\n      NVIDIA_VISIBLE_DEVICES: all\n", name="compose.yml"),
+        Case("env:\n  FORCE_CUDA: 1\n", name=".github/workflows/a.yml"),
+        Case("CUDA_HOME ?= /usr/lib/cuda\n", name="Makefile"),
+        Case("apiVersion: v1\nkind: Pod\nspec:\n  env:\n  - name: PYTORCH_CUDA_ALLOC_CONF\n    value: x\n", name="pod.yaml"),
+    ),
+    hints=(b"CUDA_", b"_CUDA", b"CUDNN_", b"CUDACXX", b"CUDAHOSTCXX", b"CUBLAS_", b"NVIDIA_", b"NVCC_", b"NVTE_", b"CUPY_"),
+)

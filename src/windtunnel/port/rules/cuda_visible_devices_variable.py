@@ -1,0 +1,72 @@
+"""CUDA_VISIBLE_DEVICES where programs are started."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Edit, Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._code import code, code_matches
+from windtunnel.port.source import Source
+
+_NAME = re.compile(r"(?<![\w$])CUDA_VISIBLE_DEVICES\b")
+_OTHERS = ("ASCEND_RT_VISIBLE_DEVICES", "MUSA_VISIBLE_DEVICES", "MLU_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+"""The same for Ascend, Moore Threads, Cambricon and Intel. **Source:** the vendors' documents of their runtimes."""
+_EXPORT = re.compile(
+    r"(?P<export>export[ \t]+)CUDA_VISIBLE_DEVICES=(?P<value>\"[^\"\n`]*\"|'[^'\n]*'|[\w,$\-{}:]*)(?=[ \t]*(?:$|[\n\r;&|]))", re.M
+)
+
+
+def find(source: Source) -> Iterator[Finding]:
+    text = code(source)
+    # who names another vendor's variable already says it for each vendor
+    named = any(name in text for name in _OTHERS)
+    exports = {m.start() + len(m["export"]): m for m in _EXPORT.finditer(text)}
+    for match in code_matches(source, _NAME):
+        edits: tuple[Edit, ...] = ()
+        export = exports.get(match.start())
+        if named:
+            continue
+        if export and source.language in ("shell", "slurm") and not _is_other_shell(source):
+            # on CUDA, and where there is no accelerator, nobody reads the other names
+            edits = (Edit(export.end(), export.end(), "".join(f" {name}={export['value']}" for name in _OTHERS)),)
+        yield source.finding(RULE, *match.span(), edits=edits)
+
+
+def _is_other_shell(source: Source) -> bool:
+    return source.path.lower().endswith((".bat", ".ps1", ".fish"))
+
+
+RULE = Rule(
+    id="cuda-visible-devices-variable",
+    kind="spelling",
+    languages=("shell", "slurm", "dockerfile", "compose", "kubernetes", "ci", "config", "build"),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="safe",
+    what="Choosing devices by CUDA_VISIBLE_DEVICES in scripts, images and manifests.",
+    why="Only CUDA (and ROCm, for compatibility) reads it: elsewhere every device of the machine is taken.",
+    instead="Set each vendor's variable to the same list: ASCEND_RT_VISIBLE_DEVICES, MUSA_VISIBLE_DEVICES, MLU_VISIBLE_DEVICES, "
+    "ZE_AFFINITY_MASK; nobody reads those of others.",
+    find=find,
+    cases=(
+        Case("# export CUDA_VISIBLE_DEVICES=0\n", 0, name="run.sh", note="a comment"),
+        Case("export MY_CUDA_VISIBLE_DEVICES=0\n", 0, name="run.sh"),
+        Case('echo "devices: $CUDA_VISIBLE_DEVICES"\n', 0, name="run.sh", note="read, not chosen"),
+        Case("export CUDA_VISIBLE_DEVICES=0 ASCEND_RT_VISIBLE_DEVICES=0\n", 0, name="run.sh", note="said for others too"),
+        Case("env:\n  # CUDA_VISIBLE_DEVICES: 0\n  A: 1\n", 0, name=".github/workflows/a.yml"),
+        Case(
+            "export CUDA_VISIBLE_DEVICES=0,1\npython t.py\n",
+            after="export CUDA_VISIBLE_DEVICES=0,1 ASCEND_RT_VISIBLE_DEVICES=0,1 MUSA_VISIBLE_DEVICES=0,1 "
+            "MLU_VISIBLE_DEVICES=0,1 ZE_AFFINITY_MASK=0,1\npython t.py\n",
+            name="run.sh",
+        ),
+        Case("CUDA_VISIBLE_DEVICES=0 python train.py  # one\n", name="run.sh"),
+        Case("services:\n  a:\n    image: x\n    environment:\n      - CUDA_VISIBLE_DEVICES=0\n", name="compose.yml"),
+        Case("env:\n  CUDA_VISIBLE_DEVICES: ''\n", name=".github/workflows/a.yml"),
+        Case("ENV CUDA_VISIBLE_DEVICES 0\n", name="Dockerfile"),
+        Case("test:\n\tCUDA_VISIBLE_DEVICES=0 pytest\n", name="Makefile"),
+        Case("CUDA_VISIBLE_DEVICES=0\n", name=".env"),
+    ),
+    hints=(b"CUDA_VISIBLE_DEVICES",),
+)
