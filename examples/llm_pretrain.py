@@ -32,7 +32,8 @@ class Sizes:
     inner: int
     vocabulary: int
     head_dim: int = 128
-    gpt: bool = False  # LayerNorm, GELU, biases, learned positions and tied embeddings; else RMSNorm, SwiGLU, rotary positions
+    gpt: bool = False  # LayerNorm, GELU, biases and learned positions; else RMSNorm, SwiGLU and rotary ones
+    tied: bool = False  # the head is the embedding (where one stage has both)
     qkv_bias: bool = False
     window: int = 0  # tokens that one sees, where not all before it
 
@@ -41,8 +42,8 @@ MODELS = {  # from each model's published config.json; GPT-3 from its paper, 15 
     "aquila2-7b": Sizes(32, 4096, 32, 32, 11008, 100008),
     "baichuan-7b": Sizes(32, 4096, 32, 32, 11008, 64000),
     "chatglm3-6b": Sizes(28, 4096, 32, 2, 13696, 65024, qkv_bias=True),
-    "gpt3-15b": Sizes(32, 6144, 48, 48, 24576, 50257, gpt=True),
-    "gpt3-175b": Sizes(96, 12288, 96, 96, 49152, 50257, gpt=True),
+    "gpt3-15b": Sizes(32, 6144, 48, 48, 24576, 50257, gpt=True, tied=True),
+    "gpt3-175b": Sizes(96, 12288, 96, 96, 49152, 50257, gpt=True, tied=True),
     "llama-13b": Sizes(40, 5120, 40, 40, 13824, 32000),
     "llama-65b": Sizes(80, 8192, 64, 64, 22016, 32000),
     "llama-2-7b": Sizes(32, 4096, 32, 32, 11008, 32000),
@@ -54,7 +55,7 @@ MODELS = {  # from each model's published config.json; GPT-3 from its paper, 15 
     "mistral-7b": Sizes(32, 4096, 32, 8, 14336, 32000, window=4096),
     "qwen-72b": Sizes(80, 8192, 64, 64, 24576, 152064, qkv_bias=True),
     "qwen1.5-110b": Sizes(80, 8192, 64, 8, 49152, 152064, qkv_bias=True),
-    "qwen2-1.5b": Sizes(28, 1536, 12, 2, 8960, 151936, qkv_bias=True),
+    "qwen2-1.5b": Sizes(28, 1536, 12, 2, 8960, 151936, tied=True, qkv_bias=True),
     "tiny": Sizes(4, 256, 8, 4, 512, 1024, head_dim=32),
     "yi-34b": Sizes(60, 7168, 56, 8, 20480, 64000),
 }
@@ -314,7 +315,7 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(Block() for _ in range((args.layers or z.layers) // args.pp))
         if LAST:
             self.norm, self.head = Norm(), Linear(z.width, rows * args.tp)
-            if z.gpt and FIRST:
+            if z.tied and FIRST:
                 self.head.weight = self.embedding
         turns = torch.outer(
             torch.arange(args.sequence, device=DEVICE, dtype=torch.float32),
