@@ -28,9 +28,15 @@ SETTINGS = {
     "megatron": ("--fuse",),
     "deepspeed": (),
     "modellink": ("--fuse",),
-    "ascendspeed": (),
+    "ascendspeed": ("--no_overlap",),
 }
-"""What a framework's training loop of that date did, as options of the program."""
+"""What a framework's training loop of that date did, as options of the program.
+
+megatron, modellink (2024): norms, rotary positions and SwiGLU are a kernel each; products and collectives overlap in the backward
+pass. ModelLink's rows were measured with MC2, which was seen to hide 31 % of a collective behind a product on a 910B; the
+program's own overlap hides about as much of all collectives. ascendspeed (2023): before those kernels and MC2: nothing is fused,
+nothing overlaps. deepspeed: the model as its authors publish it in plain PyTorch, nothing fused; the optimiser is split.
+"""
 
 USUAL_TOKENS = 4 * 2**20
 """Tokens of an optimiser's step where a row does not say: Llama 2's (arXiv 2307.09288, section 2.2)."""
@@ -41,7 +47,10 @@ NAIVE_MFU = 0.40
 
 @dataclass(frozen=True)
 class Row:
-    """One published row that the program stands for; tokens_per_s: of one chip. assumed: what the row does not say."""
+    """One published row that the program stands for; tokens_per_s: of one chip. assumed: what the row does not say.
+
+    sequences: of a step (0: not told). recompute: whether activations are, None where the row does not tell.
+    """
 
     id: str
     model: str
@@ -55,6 +64,7 @@ class Row:
     sequences: int
     precision: str
     settings: str
+    recompute: bool | None
     parameters: float
     tokens_per_s: float
     assumed: tuple[str, ...]
@@ -90,7 +100,8 @@ def rows() -> tuple[list[Row], Counter[str]]:
             found.append(
                 Row(
                     r["id"], r["model"], r["program"], r["framework"], r["on"], int(r["n_chips"]), int(r["tp"]), int(r["pp"]),
-                    int(r["sequence"]), int(r["sequences"] or 0), r["precision"], r["settings"], float(r["parameters"]),
+                    int(r["sequence"]), int(r["sequences"] or 0), r["precision"], r["settings"],
+                    {"yes": True, "no": False}.get(r["recompute"]), float(r["parameters"]),
                     float(r["published_tokens_per_s"]), tuple(r["assumed"].split()),
                 )
             )  # fmt: skip
@@ -126,15 +137,19 @@ def predict(row: Row) -> Predicted:
 
 
 def _fitting(row: Row) -> tuple[int, bool, bool, RunReport]:
-    """(micro-batch, recompute, whether it fits, the run): the largest micro-batch, recomputing only where one sequence asks."""
-    for recompute in (False, True):
-        for micro_batch in MICRO_BATCHES if not recompute else MICRO_BATCHES[-1:]:
+    """(micro-batch, recompute, whether it fits, the run): the largest micro-batch that fits.
+
+    Where a row does not tell, activations are recomputed only if not even one sequence fits otherwise, and then for one.
+    """
+    ways = (False, True) if row.recompute is None else (row.recompute,)
+    for recompute in ways:
+        for micro_batch in MICRO_BATCHES if recompute is ways[0] else MICRO_BATCHES[-1:]:
             report = _run(row, micro_batch, recompute, row.pp)
             if report.status == "finished":
                 return micro_batch, recompute, True, report
             if report.failure is None or "OutOfMemory" not in report.failure.error:
                 raise RuntimeError(f"{row.id}: {report.failure}")
-    return 1, True, False, _run(row, 1, True, row.pp, limit=False)
+    return 1, ways[-1], False, _run(row, 1, ways[-1], row.pp, limit=False)
 
 
 def _run(row: Row, micro_batch: int, recompute: bool, micro_batches: int, *, limit: bool = True, last: bool = False) -> RunReport:

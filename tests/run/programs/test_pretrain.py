@@ -70,8 +70,9 @@ def sizes() -> dict[str, dict[str, Any]]:
     places = ("layers", "width", "heads", "kv_heads", "inner", "vocabulary")
     found = {}
     for key, value in zip(table.keys, table.values, strict=True):
-        assert isinstance(key, ast.Constant) and isinstance(value, ast.Call)
-        found[key.value] = dict(zip(places, map(ast.literal_eval, value.args), strict=True))
+        assert isinstance(key, ast.Constant)
+        assert isinstance(value, ast.Call)
+        found[str(key.value)] = dict(zip(places, map(ast.literal_eval, value.args), strict=True))
     return found
 
 
@@ -85,7 +86,8 @@ def sizes() -> dict[str, dict[str, Any]]:
 def test_models_are_those_of_the_catalogue(name: str, known_as: str) -> None:
     mine, spec = sizes()[name], model(known_as)
     layer = spec.layers[0]
-    assert layer.attention is not None and layer.ffn is not None
+    assert layer.attention is not None
+    assert layer.ffn is not None
     assert mine == {
         "layers": spec.n_layers, "width": spec.hidden, "heads": layer.attention.q_heads, "kv_heads": layer.attention.kv_heads,
         "inner": layer.ffn.intermediate, "vocabulary": spec.vocab,
