@@ -68,3 +68,15 @@ def test_a_file_for_a_device_that_is_not_there_is_refused(npu) -> None:  # type:
     file.seek(0)
     with pytest.raises(RuntimeError, match=r"torch.cuda.is_available\(\) is False"):
         torch.load(file, map_location="cuda")
+
+
+def test_safetensors_of_shapes_alone_are_files_of_zeros(on, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    library = pytest.importorskip("safetensors.torch")
+    model = torch.nn.Linear(1100, 1100).to(on.name)
+    file = tmp_path / "model.safetensors"
+    library.save_file({**model.state_dict(), "steps": torch.arange(3, device=on.name)}, file, metadata={"format": "pt"})
+    found = library.load_file(file, device=on.name)
+    assert found["weight"].device.type == on.name
+    assert found["weight"].shape == (1100, 1100)
+    assert found["steps"].tolist() == [0, 1, 2]
+    assert file.stat().st_blocks * 512 < 100_000 < file.stat().st_size

@@ -10,6 +10,7 @@ from windtunnel.run.machine import Machine
 from windtunnel.run.surface.accelerator import install_accelerator
 from windtunnel.run.surface.module import PARTS, DeviceModule, answers
 from windtunnel.run.surface.plugin import install_plugin
+from windtunnel.run.surface.safetensors_files import install_safetensors
 from windtunnel.run.surface.settings import install_settings
 from windtunnel.run.surface.state import DeviceState
 from windtunnel.run.surface.workers import install_workers
@@ -45,3 +46,4 @@ class Surface:
         install_settings(device, state)
         install_plugin(device, state, self.module, self.answers)
         install_workers(device, state)
+        install_safetensors(device)

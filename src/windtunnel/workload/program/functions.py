@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import _disable_current_modes
 
 from windtunnel.workload.program.tensors import is_pinned, native_device, native_device_of, native_type, pinned, value_of
 
@@ -62,6 +63,9 @@ class Functions(TorchFunctionMode):
         if "pin_memory" in kwargs:
             kwargs = dict(kwargs)
             if kwargs.pop("pin_memory"):
+                if func is torch.empty:  # libraries fill such buffers through their address, so it must be a real one
+                    with _disable_current_modes():
+                        return pinned(func(*args, **kwargs))
                 return pinned(self.__torch_function__(func, types, args, kwargs))
         if "device" in kwargs:
             kwargs = {**kwargs, "device": self.place(kwargs["device"])}
