@@ -34,6 +34,10 @@ _BEHIND_CORE = "npu"
 """What PyTorch's core calls the device while the program calls it by a name of the core's own. It must have been given a name,
 once a process, for autograd to run; with this one, CUDA chips and NPUs can follow each other in one process."""
 
+_WHOLE = ("silu_backward", "mish_backward", "native_channel_shuffle")
+"""Operators that accelerators have kernels for and that PyTorch's core takes apart for a device that registers none: all that
+have a composite form beside their kernels, in PyTorch 2.13."""
+
 _registered: list[Any] = []
 _guard = Guard()
 
@@ -81,8 +85,16 @@ def _announce() -> None:
     hooks = backend_registration._DummyPrivateUse1Hook()
     torch._C._acc.register_python_privateuseone_hook(hooks)
     torch._C._acc.register_python_privateuseone_device_guard(_guard)
-    _registered.append(hooks)
+    kernels = torch.library.Library("aten", "IMPL")
+    for name in _WHOLE:
+        kernels.impl(name, _never_reached, "PrivateUse1")
+    _registered.extend((hooks, kernels))
     autocast.register()
+
+
+def _never_reached(*_: Any, **__: Any) -> Any:
+    """The recorder's mode takes the call before it comes to a kernel."""
+    raise RuntimeError("a tensor of a virtual device was used after the device was left")
 
 
 _announce()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,11 +28,12 @@ from windtunnel.workload.program.tensors import (
 )
 
 HOST_KEPT_ELEMENTS = 1 << 20
-"""Floating-point tensors of the CPU from this size on are kept as shapes, so that a model larger than this machine can be made."""
+"""Floating-point tensors of the CPU from this size on are kept as shapes: a model larger than this machine can be made."""
 
 CPU = torch.device("cpu")
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _WRITTEN = torch._C.DispatchKey.CompositeExplicitAutograd
+_DEVICE = torch._C.DispatchKey.PrivateUse1
 _OWN = frozenset({"aten", "prims", "prim", "c10d", "_c10d_functional", "_dtensor", "npu"})
 """Namespaces whose operators are kernels of the device, or are handled here."""
 
@@ -146,7 +148,8 @@ class Recorder(TorchDispatchMode):
                 if key is not None and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key):
                     found = key
                     break
-            self._composite[func] = None if func in self._shapes else found
+            own = func in self._shapes or torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _DEVICE)
+            self._composite[func] = None if own else found
         return self._composite[func]
 
     def plan(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Plan:
@@ -227,7 +230,7 @@ class Recorder(TorchDispatchMode):
         made: list[torch.Tensor],
     ) -> None:
         """Compute on the CPU where every operand is known; else what was written is not known from here on."""
-        overwritten = plan.written if func in _OVERWRITING else ()
+        overwritten = plan.written if plan.written and (func in _OVERWRITING or _gives_out(func)) else ()
         computable = (self.values or plan.computable) and all(
             self.is_known(t) for i, t in enumerate(tensors) if i not in overwritten
         )
@@ -236,7 +239,8 @@ class Recorder(TorchDispatchMode):
         if not computable:
             if self.values:
                 raise UnsupportedError(f"{func}: an operand has no value, so it cannot be computed")
-            return self._forget(plan, tensors)
+            self._forget(plan, tensors)
+            return
         if not made and not plan.written:
             return  # a view: its storage has the value already
         try:
@@ -244,7 +248,8 @@ class Recorder(TorchDispatchMode):
         except NotImplementedError:
             if self.values:
                 raise
-            return self._forget(plan, tensors)  # the CPU has no kernel for these types
+            self._forget(plan, tensors)  # the CPU has no kernel for these types
+            return
         for output, result in zip((o for o in plan.outputs), results, strict=True):
             if type(output) is Made:
                 adopt(made.pop(0), result)
@@ -337,6 +342,12 @@ class Recorder(TorchDispatchMode):
         return result
 
 
+@cache
+def _gives_out(func: Any) -> bool:
+    """Whether what an operator writes is its ``out=``."""
+    return bool(func._schema.arguments[-1].is_out)
+
+
 def adopt(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """Put ``value`` of the CPU behind a fresh tensor of the device, copying only where the layouts differ."""
     behind = held(tensor)
@@ -382,6 +393,7 @@ _MIXED = _FACTORIES | {
 """Operators that take operands of the CPU beside the device's."""
 _OVERWRITING = {
     _aten.fill_.Scalar, _aten.fill_.Tensor, _aten.zero_.default, _aten.copy_.default, _aten.normal_.default,
-    _aten.uniform_.default, _aten.random_.default, getattr(_aten.random_, "from"), _aten.random_.to, _aten.bernoulli_.float, _aten.exponential_.default,
+    _aten.uniform_.default, _aten.random_.default, getattr(_aten.random_, "from"), _aten.random_.to,
+    _aten.bernoulli_.float, _aten.exponential_.default,
 }  # fmt: skip
 """Operators that do not look at what they write over."""
