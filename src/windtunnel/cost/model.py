@@ -80,11 +80,12 @@ def expert_load(op: MoE) -> tuple[float, float]:
 class CostModel:
     """Prices operators on one chip. Build it once: parameters are looked up on first use and kept.
 
-    width: number type of plain floating-point work (bf16 where the chip has it, else fp16).
+    tf32_convolutions: whether FP32 convolutions may be rounded to TF32 where the chip has it, as PyTorch lets them.
     """
 
     def __init__(self, chip: Chip, links: Links | None = None, own: Mapping[str, Any] | None = None) -> None:
         self.chip = chip
+        self.tf32_convolutions = True
         self.links = links or Links.of(chip)
         self.parameters = ChipParameters.of(chip, own)
         self._families: dict[tuple[str, str], FamilyParameters] = {}

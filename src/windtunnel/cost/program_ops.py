@@ -88,7 +88,7 @@ def achieved(costs: CostModel, dtype: str) -> Machine:
 def convolution_dtype(costs: CostModel, dtype: str) -> str:
     """The type that multiplies: PyTorch lets cuDNN round FP32 convolutions (not products) to TF32 unless told otherwise."""
     chip = costs.chip
-    if dtype == "fp32" and chip.device == "cuda" and chip.has("matrix_flops_per_s.tf32"):
+    if dtype == "fp32" and costs.tf32_convolutions and chip.device == "cuda" and chip.has("matrix_flops_per_s.tf32"):
         return "tf32"
     return costs.running(dtype) if dtype in ("bf16", "fp16") else dtype
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from windtunnel.catalog.chip import Chip
@@ -54,8 +54,15 @@ class Pricing:
         self.unpriced: Counter[str] = Counter()
         self.flops_by_dtype: Counter[str] = Counter()
         self.allow_tf32 = False
-        self.allow_tf32_convolutions = True
         self._spreads: dict[str, float] = {}
+
+    @property
+    def allow_tf32_convolutions(self) -> bool:
+        return self.costs.tf32_convolutions
+
+    @allow_tf32_convolutions.setter
+    def allow_tf32_convolutions(self, allowed: bool) -> None:
+        self.costs.tf32_convolutions = allowed
 
     def spread(self, family: str) -> float:
         """80 % of the log errors of a family's times, as far as one was priced; of the host's and of copies half."""
@@ -70,6 +77,8 @@ class Pricing:
         total = Price(0.0, "start", "", 0.0, 0.0, Evidence.MEASURED, 0.0)
         longest = -1.0
         for op in ops:
+            if self.allow_tf32 and isinstance(op, Gemm) and op.dtype == "fp32" and "tf32" in self.costs.chip.dtypes:
+                op = replace(op, dtype="tf32")
             try:
                 cost = self.costs.cost(op)
             except (MissingFactError, UnsupportedError) as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.backends import ContextProp
 
 from windtunnel.run.surface.state import DeviceState
 from windtunnel.workload.program.device import VirtualDevice
@@ -67,6 +68,9 @@ def install_settings(device: VirtualDevice, state: DeviceState) -> None:
     for name in _TF32:
         if hasattr(torch._C, name):
             device.patch(torch._C, name, follow(getattr(torch._C, name)))
+    for setting in vars(type(torch.backends.cudnn)).values():
+        if isinstance(setting, ContextProp):  # it keeps the function that it found when PyTorch was imported
+            device.patch(setting, "setter", follow(setting.setter))
     if state.name != "cuda":
         return
     if state.machine.chip.vendor in ("AMD", "Hygon"):

@@ -11,7 +11,6 @@ from types import CodeType, FrameType
 from typing import Any
 
 import torch
-import typing_extensions
 from torch.nn.modules import module as torch_module
 from torch.optim import optimizer as torch_optimizer
 
