@@ -16,7 +16,8 @@ _CPP = re.compile(
 # a quote within a word is an apostrophe; a hash within a word belongs to it, and #SBATCH is an instruction
 _HASH = re.compile(
     r'(?P<string>(?<![\w\\])(?:"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'))'
-    r"|(?P<comment>#\[(?P<equals>=*)\[[\s\S]*?\](?P=equals)\]"
+    r"|(?P<comment>\{\{-?\s*/\*[\s\S]*?\*/\s*-?\}\}"  # Helm's
+    r"|#\[(?P<equals>=*)\[[\s\S]*?\](?P=equals)\]"
     r"|(?:^|(?<=[\s;)]))#(?!!|(?:SBATCH|PBS|BSUB|COBALT)\b)[^\n]*)",
     re.M,
 )

@@ -10,7 +10,7 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
-_LOAD = re.compile(r"\b(?:module|ml)[ \t]+(?:load|add|swap|try-load)?[ \t]*(?P<names>[^\n;&|]+)")
+_LOAD = re.compile(r"\b(?:module|ml)[ \t]+(?:load|add|swap|try-load)?[ \t]*(?P<names>[^\n;&|\"'\]]+)")
 _MODULE = re.compile(r"(?<![\w\-.])[\w./\-]*(?:cuda|cudnn|nccl|nvhpc|tensorrt)[\w./\-]*", re.I)
 
 
@@ -26,7 +26,7 @@ def find(source: Source) -> Iterator[Finding]:
 RULE = Rule(
     id="cuda-module-load",
     kind="capability",
-    languages=("slurm", "shell"),
+    languages=("slurm", "shell", "config", "ci"),
     targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
     safety="none",
     what="Loading an environment module of CUDA, cuDNN or NCCL.",
@@ -39,6 +39,7 @@ RULE = Rule(
         Case("module purge\nmodule unload cuda\n", 0, name="job.slurm"),
         Case("python module.py cuda\n", 0, name="run.sh"),
         Case("module load cuda/12.1 cudnn/8\n", 2, name="job.slurm"),
+        Case("job:\n  setup: ['module load cudnn/v8.4']\n", name="conf.yaml"),
         Case("ml CUDA/12.1.1\n", name="run.sh"),
     ),
     hints=(b"module", b"ml "),

@@ -20,9 +20,8 @@ _NAMES = (
     "CUPY_CACHE_DIR", "NUMBA_CUDA_DRIVER", "NVCC_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS", "NVTE_FRAMEWORK",
     "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA", "NVIDIA_DISABLE_REQUIRE",
 )  # fmt: skip
-_SET = re.compile(
-    rf"(?<![\w$\-])(?:{'|'.join(_NAMES)})\b(?=[\"']?\s*(?:[:?+]?=|:)|[ \t]+[\w\"'$/])|(?<=name: )(?:{'|'.join(_NAMES)})\b"
-)
+_NAME = "|".join(_NAMES) + r"|\w*CUDA_ARCH(?:_LIST|S|ITECTURES)?|UV_TORCH_BACKEND(?==cu)"
+_SET = re.compile(rf"(?<![\w$\-])(?:{_NAME})\b(?=[\"']?\s*(?:[:?+]?=|:)|[ \t]+[\w\"'$/])|(?<=name: )(?:{_NAME})\b")
 _COUNTERPARTS = {
     "CUDA_LAUNCH_BLOCKING": "Beside it, set ASCEND_LAUNCH_BLOCKING, MUSA_LAUNCH_BLOCKING or CNRT_LAUNCH_BLOCKING.",
     "PYTORCH_CUDA_ALLOC_CONF": "Set PYTORCH_ALLOC_CONF, which PyTorch reads for every accelerator since 2.9, "
@@ -56,13 +55,27 @@ RULE = Rule(
         Case("# CUDA_HOME=/opt/cuda\nPYTORCH_ALLOC_CONF=max_split_size_mb:64 python t.py\n", 0, name="run.sh"),
         Case('echo "$CUDA_HOME"; if [ -n "${CUDA_HOME}" ]; then ls; fi\n', 0, name="run.sh", note="read, not set"),
         Case("find_package(X PATHS ${CUDA_HOME})\n", 0, name="CMakeLists.txt"),
+        Case("export UV_TORCH_BACKEND=auto\n", 0, name="run.sh"),
         Case("export CUDA_LAUNCH_BLOCKING=1\n", name="run.sh"),
         Case("ENV NVIDIA_VISIBLE_DEVICES all\nENV NVIDIA_DRIVER_CAPABILITIES=compute,utility\n", 2, name="Dockerfile"),
         Case('ENV TORCH_CUDA_ARCH_LIST="8.0 9.0"\n', name="Dockerfile"),
+        Case('ARG MY_CUDA_ARCH_LIST="9.0a;10.0a"\nENV UV_TORCH_BACKEND=cu128\n', 2, name="Dockerfile"),
         Case("services:\n  a:\n    image: x\n    environment:\n      NVIDIA_VISIBLE_DEVICES: all\n", name="compose.yml"),
         Case("env:\n  FORCE_CUDA: 1\n", name=".github/workflows/a.yml"),
         Case("CUDA_HOME ?= /usr/lib/cuda\n", name="Makefile"),
         Case("apiVersion: v1\nkind: Pod\nspec:\n  env:\n  - name: PYTORCH_CUDA_ALLOC_CONF\n    value: x\n", name="pod.yaml"),
     ),
-    hints=(b"CUDA_", b"_CUDA", b"CUDNN_", b"CUDACXX", b"CUDAHOSTCXX", b"CUBLAS_", b"NVIDIA_", b"NVCC_", b"NVTE_", b"CUPY_"),
+    hints=(
+        b"UV_TORCH_BACKEND",
+        b"CUDA_",
+        b"_CUDA",
+        b"CUDNN_",
+        b"CUDACXX",
+        b"CUDAHOSTCXX",
+        b"CUBLAS_",
+        b"NVIDIA_",
+        b"NVCC_",
+        b"NVTE_",
+        b"CUPY_",
+    ),
 )

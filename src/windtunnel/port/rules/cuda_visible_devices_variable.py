@@ -10,27 +10,29 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.rules._code import code, code_matches
 from windtunnel.port.source import Source
 
-_NAME = re.compile(r"(?<![\w$])CUDA_VISIBLE_DEVICES\b")
+_NAME = re.compile(r"(?<!\w)CUDA_VISIBLE_DEVICES\b")
 _OTHERS = ("ASCEND_RT_VISIBLE_DEVICES", "MUSA_VISIBLE_DEVICES", "MLU_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 """The same for Ascend, Moore Threads, Cambricon and Intel. **Source:** the vendors' documents of their runtimes."""
-_EXPORT = re.compile(
-    r"(?P<export>export[ \t]+)CUDA_VISIBLE_DEVICES=(?P<value>\"[^\"\n`]*\"|'[^'\n]*'|[\w,$\-{}:]*)(?=[ \t]*(?:$|[\n\r;&|]))", re.M
+_SET = re.compile(
+    r"(?:^|(?<=[\s;&|(]))CUDA_VISIBLE_DEVICES=(?P<value>\"[^\"\n`()\\]*\"|'[^'\n]*'|[\w,.:\-]*|\$\w+|\$\{\w+\})"
+    r"(?=[ \t\r\n;&|)]|$)",
+    re.M,
 )
 
 
 def find(source: Source) -> Iterator[Finding]:
     text = code(source)
-    # who names another vendor's variable already says it for each vendor
-    named = any(name in text for name in _OTHERS)
-    exports = {m.start() + len(m["export"]): m for m in _EXPORT.finditer(text)}
+    may_fix = source.language in ("shell", "slurm") and not _is_other_shell(source)
+    assignments = {m.start(): m for m in _SET.finditer(text)} if may_fix else {}
     for match in code_matches(source, _NAME):
+        line = source.lines[source.line_column(match.start())[0] - 1]
+        if any(name in line for name in _OTHERS):
+            continue  # it is said for each vendor
         edits: tuple[Edit, ...] = ()
-        export = exports.get(match.start())
-        if named:
-            continue
-        if export and source.language in ("shell", "slurm") and not _is_other_shell(source):
-            # on CUDA, and where there is no accelerator, nobody reads the other names
-            edits = (Edit(export.end(), export.end(), "".join(f" {name}={export['value']}" for name in _OTHERS)),)
+        if match.start() in assignments and line.lstrip().startswith(("export ", "CUDA_VISIBLE_DEVICES=", "env ")):
+            assignment = assignments[match.start()]
+            # on CUDA, and where there is no accelerator, nobody reads the other names; a bare assignment stays one
+            edits = (Edit(assignment.end(), assignment.end(), "".join(f" {name}={assignment['value']}" for name in _OTHERS)),)
         yield source.finding(RULE, *match.span(), edits=edits)
 
 
@@ -52,7 +54,6 @@ RULE = Rule(
     cases=(
         Case("# export CUDA_VISIBLE_DEVICES=0\n", 0, name="run.sh", note="a comment"),
         Case("export MY_CUDA_VISIBLE_DEVICES=0\n", 0, name="run.sh"),
-        Case('echo "devices: $CUDA_VISIBLE_DEVICES"\n', 0, name="run.sh", note="read, not chosen"),
         Case("export CUDA_VISIBLE_DEVICES=0 ASCEND_RT_VISIBLE_DEVICES=0\n", 0, name="run.sh", note="said for others too"),
         Case("env:\n  # CUDA_VISIBLE_DEVICES: 0\n  A: 1\n", 0, name=".github/workflows/a.yml"),
         Case(
@@ -61,7 +62,14 @@ RULE = Rule(
             "MLU_VISIBLE_DEVICES=0,1 ZE_AFFINITY_MASK=0,1\npython t.py\n",
             name="run.sh",
         ),
-        Case("CUDA_VISIBLE_DEVICES=0 python train.py  # one\n", name="run.sh"),
+        Case(
+            "CUDA_VISIBLE_DEVICES=$D python train.py  # one\n",
+            after="CUDA_VISIBLE_DEVICES=$D ASCEND_RT_VISIBLE_DEVICES=$D MUSA_VISIBLE_DEVICES=$D "
+            "MLU_VISIBLE_DEVICES=$D ZE_AFFINITY_MASK=$D python train.py  # one\n",
+            name="run.sh",
+        ),
+        Case("CUDA_VISIBLE_DEVICES=$(next_free) python t.py\n", name="run.sh", note="asked twice, it may answer otherwise"),
+        Case('if [ -z "$CUDA_VISIBLE_DEVICES" ]; then exit 1; fi\n', name="run.sh"),
         Case("services:\n  a:\n    image: x\n    environment:\n      - CUDA_VISIBLE_DEVICES=0\n", name="compose.yml"),
         Case("env:\n  CUDA_VISIBLE_DEVICES: ''\n", name=".github/workflows/a.yml"),
         Case("ENV CUDA_VISIBLE_DEVICES 0\n", name="Dockerfile"),

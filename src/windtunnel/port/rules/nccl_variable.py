@@ -10,7 +10,10 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
-_SET = re.compile(r"(?<![\w$])(?:TORCH_)?NCCL_[A-Z0-9_]+\b(?=[\"']?\s*[=:]|[ \t]+[\w\"'$])|(?<=name: )NCCL_[A-Z0-9_]+\b")
+_SET = re.compile(
+    r"(?<![\w$])(?:TORCH_)?NCCL_(?!(?:ROOT|HOME|PATH|DIR|VERSION|VER|TAG|LIB|INCLUDE|REPO)\b|\w+_DIR\b)"
+    r"[A-Z0-9_]+\b(?=[\"']?\s*[=:]|[ \t]+[\w\"'$])|(?<=name: )NCCL_[A-Z0-9_]+\b"
+)
 _COUNTERPARTS = {
     "NCCL_SOCKET_IFNAME": "HCCL_SOCKET_IFNAME (Ascend), CNCL_SOCKET_IFNAME (Cambricon), MCCL_SOCKET_IFNAME (Moore Threads)",
     "NCCL_DEBUG": "ASCEND_GLOBAL_LOG_LEVEL (Ascend), CNCL_LOG_LEVEL (Cambricon), MCCL_DEBUG (Moore Threads)",
@@ -39,6 +42,7 @@ RULE = Rule(
     cases=(
         Case("# NCCL_DEBUG=INFO\nHCCL_SOCKET_IFNAME=eth0 torchrun t.py\n", 0, name="run.sh"),
         Case('echo "$NCCL_DEBUG"\n', 0, name="run.sh", note="read, not set"),
+        Case("export NCCL_ROOT=/opt/nccl NCCL_LIB_DIR=/x\n", 0, name="run.sh", note="a build's name for where it lies"),
         Case("export NCCL_DEBUG=INFO\nexport NCCL_IB_DISABLE=1\n", 2, name="run.sh"),
         Case("#SBATCH -N 2\nsrun env TORCH_NCCL_BLOCKING_WAIT=1 python t.py\n", name="job.slurm"),
         Case("ENV NCCL_DEBUG INFO\n", name="Dockerfile"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from windtunnel.port.finding import Finding
+from windtunnel.port.finding import Edit, Finding
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
@@ -19,19 +19,24 @@ _REQUEST = re.compile(
     re.M,
 )
 
+_PLAIN = re.compile(r"--[\w\-]+[= ][\w:]+")
+
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _REQUEST):
         group = next(name for name in ("batch", "option", "pbs") if match[name] is not None)
-        yield source.finding(RULE, *match.span(group))
+        edits: tuple[Edit, ...] = ()
+        if group == "option" and _PLAIN.fullmatch(match[group]) and not source.path.endswith((".zsh", ".fish")):
+            edits = (Edit(*match.span(group), f"${{ACCELERATOR_REQUEST-{match[group]}}}"),)
+        yield source.finding(RULE, *match.span(group), edits=edits)
 
 
 RULE = Rule(
     id="slurm-gpu-request",
-    kind="capability",
+    kind="spelling",
     languages=("slurm", "shell"),
     targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
-    safety="none",
+    safety="safe",
     what="Asking Slurm or PBS for accelerators of the kind gpu.",
     why="How a cluster names its accelerators is its own choice (gpu, npu, mlu): a job for gpu is never started elsewhere.",
     instead="Leave the kind and number to the command that submits (`sbatch --gres=npu:8 job.slurm`), which wins over "
@@ -42,7 +47,7 @@ RULE = Rule(
         Case("#!/bin/bash\n# --gres=gpu:1\n#SBATCH -p gpu-long\n", 0, name="job.slurm", note="a comment; a partition's name"),
         Case("#!/bin/bash\n#SBATCH --gres=gpu:8\n", name="job.slurm"),
         Case("#!/bin/bash\n#SBATCH --gpus-per-node=4\n#SBATCH -G 4\n", 2, name="job.sh"),
-        Case("srun --gres=gpu:1 python t.py\n", name="run.sh"),
+        Case("srun --gres=gpu:1 t\n", after="srun ${ACCELERATOR_REQUEST---gres=gpu:1} t\n", name="run.sh"),
         Case("#PBS -l select=1:ngpus=4\n", name="job.sh"),
     ),
     hints=(b"gpu", b"-G", b"--constraint"),

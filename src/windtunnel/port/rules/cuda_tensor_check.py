@@ -1,0 +1,64 @@
+"""C++ that asks whether a tensor is on CUDA, or says that it shall be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Edit, Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._code import code_without_strings
+from windtunnel.port.source import Source
+
+_ASKS = re.compile(
+    r"(?P<check>\b(?:TORCH_CHECK|TORCH_INTERNAL_ASSERT|AT_ASSERTM?|AT_CHECK|TORCH_INTERNAL_ASSERT_DEBUG_ONLY)\s*\(\s*)?"
+    r"(?P<what>(?P<receiver>\b\w+(?:\(\))?(?:(?:\.|->)\w+\(\))*)(?:\.|->)is_cuda\(\)|\bis_cuda\(\))"
+    r"|(?P<device>\b(?:torch|at|c10)::(?:kCUDA\b|DeviceType::CUDA\b|DispatchKey::CUDA\b|Backend::CUDA\b|BackendComponent::CUDABit\b)"
+    r"|\bDeviceType::CUDA\b|\bkCUDA\b|\bDispatchKey::CUDA\b)"
+    r"|\b(?:TORCH_LIBRARY_IMPL|STABLE_TORCH_LIBRARY_IMPL|TORCH_LIBRARY_IMPL_EXPAND|STABLE_TORCH_LIBRARY_IMPL_EXPAND)\s*\(\s*\w+\s*,\s*(?P<key>(?:Autograd)?CUDA)\b"
+)
+
+
+def find(source: Source) -> Iterator[Finding]:
+    for match in _ASKS.finditer(code_without_strings(source)):
+        if match["key"]:
+            yield source.finding(RULE, *match.span("key"), unfixed=_REGISTERED, advice=_REGISTERED)
+        elif match["device"]:
+            yield source.finding(RULE, *match.span("device"))
+        else:
+            start, end = match.span("what")
+            edits: tuple[Edit, ...] = ()
+            if match["check"] and match["receiver"]:
+                asked = match["what"].removesuffix("is_cuda()")
+                edits = (Edit(start, end, f"!{asked}is_cpu()"),)
+            yield source.finding(RULE, end - len("is_cuda()"), end, edits=edits)
+
+
+_REGISTERED = "Register an implementation for the other devices too (CompositeExplicitAutograd, PrivateUse1, XPU)."
+
+RULE = Rule(
+    id="cuda-tensor-check",
+    kind="spelling",
+    languages=("cpp",),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="unsafe",
+    what="C++ that asks whether a tensor is on CUDA (`x.is_cuda()`), names kCUDA, or registers an operator for CUDA.",
+    why="Tensors on other accelerators are refused, though the same code may serve them.",
+    instead="Check that it is on the same device as the others, or not on the CPU (`!x.is_cpu()`). Unsafe, since it lets through "
+    "tensors on meta and other devices, for which the kernel behind must be there.",
+    find=find,
+    cases=(
+        Case('// x.is_cuda()\nTORCH_CHECK(x.is_cpu(), "not is_cuda()");\n', 0, name="a.cpp"),
+        Case("bool my_is_cuda();\nint kCUDAx;\n", 0, name="a.cpp"),
+        Case('TORCH_CHECK(x.is_cuda(), "cuda");\n', after='TORCH_CHECK(!x.is_cpu(), "cuda");\n', name="a.cpp"),
+        Case(
+            '#define CHECK_CUDA(x) TORCH_CHECK(x.device().is_cuda(), #x " must be")\n',
+            after='#define CHECK_CUDA(x) TORCH_CHECK(!x.device().is_cpu(), #x " must be")\n',
+            name="a.h",
+        ),
+        Case("if (x.is_cuda()) { return f_cuda(x); }\n", name="a.cpp", note="what follows is for CUDA"),
+        Case("auto o = x.options().device(torch::kCUDA, 0);\n", name="a.cpp"),
+        Case('TORCH_LIBRARY_IMPL(my, CUDA, m) { m.impl("f", &f); }\n', name="a.cpp"),
+    ),
+    hints=(b"is_cuda", b"kCUDA", b"DeviceType::CUDA", b"LIBRARY_IMPL", b"Key::CUDA", b"Backend::CUDA", b"::CUDABit"),
+)
