@@ -20,6 +20,7 @@ from windtunnel.errors import UnknownNameError, WindtunnelError, nearest
 
 COMMANDS = {
     "run": "A PyTorch program on an accelerator that is not there.",
+    "port": "From a CUDA repository to one that runs on any accelerator.",
     "plan": "The cheapest deployment on each chip that meets targets.",
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
     "chips": "Chips and systems, each number with its source.",
