@@ -32,10 +32,11 @@ SETTINGS = {
 }
 """What a framework's training loop of that date did, as options of the program.
 
-megatron, modellink (2024): norms, rotary positions and SwiGLU are a kernel each; products and collectives overlap in the backward
-pass. ModelLink's rows were measured with MC2 (products that communicate); a fused product and all-reduce on a 910B was measured to
-hide 31 %, and the program's own overlap hides about as much of all collectives. ascendspeed (2023): before those kernels and
-MC2: nothing is fused, nothing overlaps. deepspeed: the model as its authors publish it in plain PyTorch, nothing fused; the optimiser is split.
+megatron, modellink (2024): norms, rotary positions and SwiGLU are a kernel each; products and collectives overlap in the
+backward pass. ModelLink's rows were measured with MC2 (products that communicate); a fused product and all-reduce on a 910B was
+measured to hide 31 %, and the program's own overlap hides about as much of all collectives. ascendspeed (2023): before those
+kernels and MC2: nothing is fused, nothing overlaps. deepspeed: the model as its authors publish it in plain PyTorch, nothing
+fused; the optimiser is split.
 """
 
 USUAL_TOKENS = 4 * 2**20
