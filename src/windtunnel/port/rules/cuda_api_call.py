@@ -43,8 +43,8 @@ RULE = Rule(
     safety="none",
     what="Functions, types and macros of the CUDA runtime and driver, of its libraries, and of at::cuda and c10::cuda.",
     why="They are linked from NVIDIA's libraries, or from a PyTorch built with them.",
-    instead="Use ATen operators, c10::DeviceGuard, c10::impl::VirtualGuardImpl and c10::Stream, which serve every device; keep the "
-    "rest in files that are built only for CUDA.",
+    instead="Use ATen operators, c10::DeviceGuard, c10::impl::VirtualGuardImpl and c10::Stream, which serve every device; keep "
+    "the rest in files that are built only for CUDA.",
     find=find,
     cases=(
         Case('// cudaMalloc(&p, n)\nconst char* s = "cudaMalloc failed";\n#include <cuda_runtime.h>\n', 0),

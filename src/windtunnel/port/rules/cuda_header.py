@@ -12,7 +12,7 @@ from windtunnel.port.source import Source
 
 _INCLUDE = re.compile(r"^[ \t]*#[ \t]*include[ \t]*(?P<header>[<\"](?P<name>[^>\"\n]+)[>\"])", re.M)
 _CUDA = re.compile(
-    r"(?:ATen|c10|THC|torch/csrc|torch/csrc/api/include/torch)/(?:\w+/)*(?:cuda|cudnn)/.*|THC/.*|torch/cuda\.h"
+    r"(?:ATen|c10|THC|torch/csrc|torch/csrc/api/include/torch)/(?:\w+/)*(?:cuda|cudnn)/.*|torch/csrc/(?:\w+/)*\w*(?:NCCL|CUDA)\w*\.hpp|THC/.*|torch/cuda\.h"
     r"|(?:.*/)?(?:cuda|cuda_runtime|cuda_runtime_api|cuda_fp16|cuda_bf16|cuda_fp8|cuda_fp4|cuda_fp6|cuda_pipeline\w*|cuda_awbarrier\w*"
     r"|cuda_profiler_api|cuda_gl_interop|cuda_texture_types|cuda_device_runtime_api|cudaTypedefs|cudaProfiler|device_launch_parameters"
     r"|device_functions|device_atomic_functions|driver_types|vector_types|sm_\d+\w*|mma|crt/\w+|math_constants|helper_cuda|nvrtc"

@@ -24,7 +24,7 @@ _NAME = "|".join(_NAMES) + r"|\w*CUDA_ARCH(?:_LIST|S|ITECTURES)?|UV_TORCH_BACKEN
 _SET = re.compile(rf"(?<![\w$\-])(?:{_NAME})\b(?=[\"']?\s*(?:[:?+]?=|:)|[ \t]+[\w\"'$/])|(?<=name: )(?:{_NAME})\b")
 _COUNTERPARTS = {
     "CUDA_LAUNCH_BLOCKING": "Beside it, set ASCEND_LAUNCH_BLOCKING, MUSA_LAUNCH_BLOCKING or CNRT_LAUNCH_BLOCKING.",
-    "PYTORCH_CUDA_ALLOC_CONF": "Set PYTORCH_ALLOC_CONF, which PyTorch reads for every accelerator since 2.9, "
+    "PYTORCH_CUDA_ALLOC_CONF": "Set PYTORCH_ALLOC_CONF, which PyTorch reads for every accelerator, "
     "and PYTORCH_NPU_ALLOC_CONF, PYTORCH_MUSA_ALLOC_CONF where a plugin reads its own.",
     "NVIDIA_VISIBLE_DEVICES": "Beside it, set ASCEND_VISIBLE_DEVICES, MTHREADS_VISIBLE_DEVICES or CAMBRICON_VISIBLE_DEVICES.",
     "CUDA_HOME": "Let the build look for the toolkit only where it builds for CUDA; Ascend's is ASCEND_HOME_PATH, Cambricon's "
@@ -37,7 +37,8 @@ def find(source: Source) -> Iterator[Finding]:
     if source.language == "build" and _DASH_NAME.search(source.path):
         return  # CMake's own variables
     for match in code_matches(source, _SET):
-        yield source.finding(RULE, *match.span(), advice=_COUNTERPARTS.get(match.group(), ""))
+        end = match.end() + (len("=cu") if match.group() == "UV_TORCH_BACKEND" else 0)
+        yield source.finding(RULE, match.start(), end, advice=_COUNTERPARTS.get(match.group(), ""))
 
 
 RULE = Rule(

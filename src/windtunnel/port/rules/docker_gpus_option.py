@@ -16,11 +16,17 @@ _OPTION = re.compile(
     r"|--device[= ]nvidia\.com/gpu\S*|--nv(?=\s))|^nvidia-docker\b"
 )
 
+# as an element of an array, say; only Docker has these values
+_ALONE = re.compile(r"(?<![\w\-])--gpus[= ](?:all\b|[\"'\\]+device=)")
 _PLAIN = re.compile(r"--[\w\-]+(?:[= ][\w.,/=]+)?")
 
 
 def find(source: Source) -> Iterator[Finding]:
-    for command in _RUN.finditer(code(source)):
+    text = code(source)
+    for option in _ALONE.finditer(text):
+        if not any(command.start() <= option.start() < command.end() for command in _RUN.finditer(text)):
+            yield source.finding(RULE, *option.span())
+    for command in _RUN.finditer(text):
         for option in _OPTION.finditer(command.group()):
             start, end = command.start() + option.start(), command.start() + option.end()
             edits: tuple[Edit, ...] = ()
@@ -59,6 +65,7 @@ RULE = Rule(
         ),
         Case("apptainer exec --nv x.sif t\n", after="apptainer exec ${ACCELERATOR_OPTIONS---nv} x.sif t\n", name="job.slurm"),
         Case("jobs:\n  a:\n    steps:\n    - run: docker run --gpus '\"device=0\"' x\n", name=".github/workflows/a.yml"),
+        Case('OPTIONS=(--gpus "\\"device=0\\"")\n', name="run.sh"),
         Case("nvidia-docker run x\n", name="run.sh"),
     ),
     hints=(b"--gpus", b"nvidia", b"--nv"),

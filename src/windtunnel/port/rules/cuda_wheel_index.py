@@ -1,0 +1,53 @@
+"""Wheels of PyTorch built for one version of CUDA, and the places where they and NVIDIA's packages lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._code import code_matches
+from windtunnel.port.source import Source
+
+_INDEX = re.compile(
+    r"https?://[^\s\"'<>]*?(?:/whl/(?:nightly/|test/)?cu(?:\d{2,3}|\$)[^\s\"'<>,]*"
+    r"|pypi\.(?:ngc\.)?nvidia\.com[^\s\"'<>,]*"
+    r"|developer\.download\.nvidia\.\w+/[^\s\"'<>]*|nvidia\.github\.io/[^\s\"'<>]*|-cu1\d\d[^\s\"'<>]*|/cu1\d\d/[^\s\"'<>]*)"
+    r"|(?<=[\w\"'}*])\+cu(?:\d{2,3}\b|\$\{?\w+[^\s\"'};,]*\}?|(?=\$))"
+    r"|(?:(?<=-c )|(?<=--channel ))nvidia(?=[\s/])|^[ \t]*-[ \t]+nvidia[ \t]*$",
+    re.M,
+)
+
+
+def find(source: Source) -> Iterator[Finding]:
+    for match in code_matches(source, _INDEX):
+        # a variable that gives the version is none of it
+        yield source.finding(RULE, match.start(), match.start() + len(match.group().split("$", 1)[0]))
+
+
+RULE = Rule(
+    id="cuda-wheel-index",
+    kind="capability",
+    languages=("requirements", "shell", "slurm", "dockerfile", "ci", "compose", "kubernetes", "build", "config"),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="Wheels built for one version of CUDA (torch==2.4.0+cu121, .../whl/cu121), and NVIDIA's own package indexes.",
+    why="A wheel for CUDA brings no other backend, and pins the plugin of another device out.",
+    instead="Ask for the version alone (torch==2.4.0), and leave the index to who installs (`--index-url`).",
+    find=find,
+    cases=(
+        Case("# --extra-index-url https://download.pytorch.org/whl/cu118\n--index-url https://download.pytorch.org/whl/cpu\n", 0),
+        Case("torch==2.4.0+cpu\nmine==1.0+custom\n", 0),
+        Case("--extra-index-url https://download.pytorch.org/whl/cu118\ntorch==2.1.0+cu118\n", 2),
+        Case("torch==2.16.0.dev20261009+cu134\n"),
+        Case(
+            'pip install torch=="${V}+cu${C//./}" --index-url "https://download.pytorch.org/whl/cu${C//./}"\n', 2, name="run.sh"
+        ),
+        Case("RUN pip install torch --index-url https://download.pytorch.org/whl/nightly/cu121\n", name="Dockerfile"),
+        Case('[[tool.uv.index]]\nname = "t"\nurl = "https://download.pytorch.org/whl/cu128"\n', name="pyproject.toml"),
+        Case("RUN curl -O https://developer.download.nvidia.com/compute/cuda/repos/x/a.deb\n", name="Dockerfile"),
+        Case("channels:\n  - pytorch\n  - nvidia\ndependencies:\n  - pytorch\n", name="environment.yml"),
+    ),
+    hints=(b"cu", b"nvidia"),
+)
