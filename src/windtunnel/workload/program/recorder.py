@@ -11,14 +11,14 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from windtunnel.errors import UnsupportedError
+from windtunnel.workload.program.host import makes_large, shaped
+from windtunnel.workload.program.kinds import BY_NUMBERS, MIXED, OVERWRITING
 from windtunnel.workload.program.listener import Listener
 from windtunnel.workload.program.observe import call_of
-from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer, redraws, shape_rules
+from windtunnel.workload.program.plans import Made, Plan, Same, Viewed, infer
 from windtunnel.workload.program.tensors import (
-    META,
     held,
     is_host,
-    mark_host,
     native_device,
     native_device_of,
     new_tensor,
@@ -26,9 +26,6 @@ from windtunnel.workload.program.tensors import (
     value_of,
     view_of,
 )
-
-HOST_KEPT_ELEMENTS = 1 << 20
-"""Floating-point tensors of the CPU from this size on are kept as shapes: a model larger than this machine can be made."""
 
 CPU = torch.device("cpu")
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -86,8 +83,9 @@ class Recorder(TorchDispatchMode):
             on |= self._scan(value, tensors, key)
         if on & 1:
             return self._on_device(func, args, kwargs, tensors, tuple(key))
-        if on & 2 or (not self.values and self._large_on_host(func, args, kwargs)):
-            return self._on_host(func, args, kwargs, tensors)
+        if on & 2 or (not self.values and makes_large(func, args, kwargs)):
+            result = self._handled(func, args, kwargs, tensors)
+            return shaped(func, args, kwargs, tensors) if result is NotImplemented else result
         return func(*args, **kwargs)
 
     def _scan(self, value: Any, tensors: list[torch.Tensor], key: list[Any]) -> int:
@@ -120,14 +118,17 @@ class Recorder(TorchDispatchMode):
 
     # --- on the device
 
+    def _handled(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
+        """What a special operator gives back; NotImplemented for all others, and where its handler leaves it to the rule."""
+        handler = self._special.get(func)
+        return NotImplemented if handler is None else handler(self, func, args, kwargs, tensors)
+
     def _on_device(
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor], key: tuple[Any, ...]
     ) -> Any:
-        handler = self._special.get(func)
-        if handler is not None:
-            result = handler(self, func, args, kwargs, tensors)
-            if result is not NotImplemented:
-                return result
+        result = self._handled(func, args, kwargs, tensors)
+        if result is not NotImplemented:
+            return result
         plan = self._plans.get(key)
         if plan is None:
             whole = self._composite_key(func)
@@ -135,7 +136,7 @@ class Recorder(TorchDispatchMode):
                 with self, torch._C._EnableTorchFunction():
                     return func._op_dk(whole, *args, **kwargs)
             plan = self.plan(func, args, kwargs, tensors)
-            if func not in _BY_NUMBERS:
+            if func not in BY_NUMBERS:
                 self._plans[key] = plan
         return self.carry_out(plan, func, args, kwargs, tensors)
 
@@ -155,7 +156,7 @@ class Recorder(TorchDispatchMode):
     def plan(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Plan:
         """What the call gives back; raises as PyTorch would where its operands lie on different devices."""
         strangers = [t for t in tensors if native_device_of(t).type != self.device.type and t.dim()]
-        if strangers and func not in _MIXED:
+        if strangers and func not in MIXED:
             raise RuntimeError(
                 "Expected all tensors to be on the same device, but found at least two devices, "
                 f"{next((t.device for t in tensors if native_device_of(t).type == self.device.type), self.device)} and "
@@ -230,7 +231,7 @@ class Recorder(TorchDispatchMode):
         made: list[torch.Tensor],
     ) -> None:
         """Compute on the CPU where every operand is known; else what was written is not known from here on."""
-        overwritten = plan.written if plan.written and (func in _OVERWRITING or _gives_out(func)) else ()
+        overwritten = plan.written if plan.written and (func in OVERWRITING or _gives_out(func)) else ()
         computable = (self.values or plan.computable) and all(
             self.is_known(t) for i, t in enumerate(tensors) if i not in overwritten
         )
@@ -297,50 +298,6 @@ class Recorder(TorchDispatchMode):
         held(made).value = value.untyped_storage()
         return made
 
-    # --- on the host
-
-    def _large_on_host(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether the program makes a large floating-point tensor on its CPU."""
-        if func not in _FACTORIES:
-            return False
-        dtype = kwargs.get("dtype") or (
-            args[0].dtype if args and isinstance(args[0], torch.Tensor) else torch.get_default_dtype()
-        )
-        if not dtype.is_floating_point or (kwargs.get("device") or CPU).type != "cpu":
-            return False
-        size = args[1] if func in _NEW else (args[0].shape if args and isinstance(args[0], torch.Tensor) else args[0])
-        count = 1
-        for n in size:
-            count *= n
-        return count >= HOST_KEPT_ELEMENTS
-
-    def _on_host(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], tensors: list[torch.Tensor]) -> Any:
-        """An operator of the CPU over shapes: nothing is computed, nothing launched."""
-        handler = self._special.get(func)
-        if handler is not None:
-            result = handler(self, func, args, kwargs, tensors)
-            if result is not NotImplemented:
-                return result
-
-        if redraws(func) and native_device_of(args[0]).type == "meta":
-            return args[0]
-
-        def meta(value: Any) -> Any:
-            if isinstance(value, torch.device):
-                return META if value.type == "cpu" else value
-            if isinstance(value, torch.Tensor) and native_device_of(value).type == "cpu":
-                return value.to(META)
-            return value
-
-        kwargs = dict(kwargs)
-        if not tensors:
-            kwargs["device"] = META
-        kwargs.pop("pin_memory", None)
-        with shape_rules():
-            result = func(*pytree.tree_map(meta, args), **pytree.tree_map(meta, kwargs))
-        pytree.tree_map_only(torch.Tensor, mark_host, result)
-        return result
-
 
 @cache
 def _gives_out(func: Any) -> bool:
@@ -363,37 +320,3 @@ def adopt(tensor: torch.Tensor, value: torch.Tensor) -> None:
     target = value_of(tensor)
     assert target is not None
     target.copy_(value)
-
-
-_aten = torch.ops.aten
-_NEW = {
-    _aten.new_empty.default,
-    _aten.new_zeros.default,
-    _aten.new_ones.default,
-    _aten.new_full.default,
-    _aten.new_empty_strided.default,
-}
-_FACTORIES = _NEW | {
-    _aten.empty.memory_format, _aten.empty_strided.default, _aten.zeros.default, _aten.ones.default, _aten.full.default,
-    _aten.rand.default, _aten.randn.default, _aten.rand.generator, _aten.randn.generator, _aten.empty_like.default,
-    _aten.zeros_like.default, _aten.ones_like.default, _aten.full_like.default, _aten.rand_like.default, _aten.randn_like.default,
-}  # fmt: skip
-_BY_NUMBERS = {
-    _aten.arange.default, _aten.arange.start, _aten.arange.start_step, _aten.linspace.default, _aten.logspace.default,
-    _aten.upsample_nearest1d.vec, _aten.upsample_nearest2d.vec, _aten.upsample_nearest3d.vec, _aten.upsample_bilinear2d.vec,
-    _aten.upsample_bicubic2d.vec, _aten.upsample_linear1d.vec, _aten.upsample_trilinear3d.vec,
-    _aten._upsample_bilinear2d_aa.vec, _aten._upsample_bicubic2d_aa.vec, _aten.range.default, _aten.range.step,
-}  # fmt: skip
-"""Operators whose shapes depend on floating-point arguments."""
-_MIXED = _FACTORIES | {
-    _aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default, _aten._index_put_impl_.default, _aten.copy_.default,
-    _aten._to_copy.default, _aten.set_.source_Tensor, _aten.set_.source_Storage_storage_offset,
-    _aten.set_.source_Storage,
-}  # fmt: skip
-"""Operators that take operands of the CPU beside the device's."""
-_OVERWRITING = {
-    _aten.fill_.Scalar, _aten.fill_.Tensor, _aten.zero_.default, _aten.copy_.default, _aten.normal_.default,
-    _aten.uniform_.default, _aten.random_.default, getattr(_aten.random_, "from"), _aten.random_.to,
-    _aten.bernoulli_.float, _aten.exponential_.default,
-}  # fmt: skip
-"""Operators that do not look at what they write over."""

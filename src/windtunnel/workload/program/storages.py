@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from windtunnel.workload.program.recorder import CPU, HOST_KEPT_ELEMENTS, Recorder, Special
+from windtunnel.workload.program.host import HOST_KEPT_ELEMENTS
+from windtunnel.workload.program.recorder import CPU, Recorder, Special
 from windtunnel.workload.program.tensors import HOST, META, Held, held, mark_host, native_type, new_tensor, set_geometry, view_of
 
 _aten = torch.ops.aten

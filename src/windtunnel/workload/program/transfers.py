@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from windtunnel.workload.program.host import HOST_KEPT_ELEMENTS
 from windtunnel.workload.program.plans import MOST_KNOWN_FLOATS, MOST_KNOWN_INTEGERS
-from windtunnel.workload.program.recorder import HOST_KEPT_ELEMENTS, Recorder, Special
+from windtunnel.workload.program.recorder import Recorder, Special
 from windtunnel.workload.program.tensors import (
     META,
     as_meta,
