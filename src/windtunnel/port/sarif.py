@@ -187,7 +187,7 @@ class _NotebookLines:
             cells = cells_of(text)
         except (OSError, UnicodeDecodeError, InvalidInputError):
             return {}
-        found = {}
+        found: dict[int, Sequence[int]] = {}
         for cell in cells:
             lines: list[int] = []
             for (start, _), piece in zip(cell.pieces, cell.texts, strict=True):

@@ -71,8 +71,9 @@ def _summary(
     for name, group in (("spelling", spelling), ("capability", capability)):
         if group:
             facts.append((name, _fixable(group)))
+    concern = [(target, sum(target in f.targets for f in shown)) for target in to]
     if shown:
-        facts.append(("concern", ", ".join(f"{target} {sum(target in f.targets for f in shown):,}" for target in to)))
+        facts.append(("concern", ", ".join(f"{target} {places:,}" for target, places in concern if places)))
     if any(f.safety == "safe" for f in shown):
         facts.append(("to fix them", f"windtunnel port fix {shlex.quote(str(path))} --diff, then --write"))
     if baseline is not None:

@@ -1,0 +1,354 @@
+"""Whether a rewritten repository computes what it computed: a program of it is run before and after, and everything compared.
+
+The tree is copied, the copy is fixed, the original is never touched. Both run at the same path, on the CPU, with the same seeds
+and one thread; then on a virtual CUDA chip with its numbers computed; and the rewritten one on the targets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import windtunnel
+from windtunnel.catalog.chip import shelf as chip_shelf
+from windtunnel.errors import InvalidInputError, UnknownNameError, UnsupportedError, nearest
+from windtunnel.port.evidence import Item, Run, compared
+from windtunnel.port.finding import TARGETS
+from windtunnel.port.tree import SKIPPED_FOLDERS
+
+CHIPS = {"cuda": "h100-sxm", "npu": "ascend-910b2", "musa": "mtt-s4000", "mlu": "mlu590"}
+"""The virtual chip that stands for each device of PyTorch; the catalogue has none of the others."""
+
+MOST_BYTES = 8 << 30
+"""Of a tree that is copied; one with more has data in it that belongs elsewhere."""
+
+_HIDDEN = ("CUDA", "HIP", "ASCEND_RT", "MUSA", "MLU")
+_NEEDS = ("cuda", "nvidia", "no gpu", "nccl")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRun:
+    """The rewritten program on one target. where: the virtual chip or the real device; ran: None where it was not tried."""
+
+    target: str
+    where: str
+    real: bool
+    ran: bool | None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ProveReport:
+    """What was shown of one program.
+
+    changed: files that the fix changed; run_changed: those of them that the program loaded. left: places that the fix left.
+    items: comparison on the CPU; cuda_items: on CUDA, ``cuda_where`` says which. needs_cuda: why the program does nothing on
+    the CPU, empty where it runs there. obstacles: what keeps the comparison from being one, each a sentence.
+    """
+
+    program: str
+    changed: tuple[str, ...]
+    run_changed: tuple[str, ...]
+    left: int
+    items: tuple[Item, ...]
+    cuda_items: tuple[Item, ...]
+    cuda_where: str
+    targets: tuple[TargetRun, ...]
+    needs_cuda: str = ""
+    obstacles: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def identical(self) -> bool:
+        """Whether everything that could be compared is the same, and something could."""
+        items = [*self.items, *self.cuda_items]
+        compared_once = bool(self.items) or bool(self.cuda_items)
+        return compared_once and all(item.status in ("same", "none") for item in items)
+
+    @property
+    def runs(self) -> bool:
+        return bool(self.targets) and all(one.ran for one in self.targets)
+
+    @property
+    def proven(self) -> bool:
+        return self.identical and self.runs and not self.obstacles
+
+
+def prove(
+    path: str | Path, script: str, args: Sequence[str] = (), *, to: Sequence[str] = ("npu", "musa"), unsafe: bool = False,
+    timeout_s: float | None = None,
+) -> ProveReport:  # fmt: skip
+    """Copies the folder ``path``, fixes the copy, runs ``script ARGS`` of it before and after, and compares.
+
+    script: relative to ``path``, which is also the working folder. to: devices of PyTorch, or chips of the catalogue by name.
+    unsafe: with the unsafe fixes too. timeout_s: of each run. Raises InvalidInputError, UnknownNameError for what is not there.
+    """
+    began = time.perf_counter()
+    root = Path(path)
+    script = _script_in(root, script)
+    chips = [_chip_of(target) for target in to]
+    _check_size(root)
+    with tempfile.TemporaryDirectory(prefix="windtunnel-prove-") as folder:
+        stage = _Stage(root, Path(folder), script, list(args), unsafe, timeout_s)
+        before = stage.run("before")
+        after = stage.run("after")
+        again = None if _alike(before, after) else stage.run("before")
+        needs = _needs_cuda(before)
+        items = () if needs else compared(before, after, again)
+        notes, obstacles = list(stage.notes), list(_obstacles(stage, before, after, needs))
+        cuda_items, where, said = _on_cuda(stage)
+        notes += said
+        if needs and not cuda_items:
+            obstacles.append("the program does nothing without CUDA, and could not be compared on a virtual one either")
+        targets = [*_virtual_runs(stage, to, chips), *_real_runs(stage, to)]
+        loaded = set(after.loaded(stage.tree))
+        return ProveReport(
+            program=" ".join([script, *args]),
+            changed=stage.changed,
+            run_changed=tuple(name for name in stage.changed if name in loaded),
+            left=stage.left,
+            items=items,
+            cuda_items=cuda_items,
+            cuda_where=where,
+            targets=tuple(targets),
+            needs_cuda=needs,
+            obstacles=tuple(obstacles),
+            notes=tuple(notes),
+            seconds=time.perf_counter() - began,
+        )
+
+
+@dataclass
+class _Stage:
+    """The folder in which copies of the tree take each other's place, at one path."""
+
+    root: Path
+    folder: Path
+    script: str
+    args: list[str]
+    unsafe: bool
+    timeout_s: float | None
+    changed: tuple[str, ...] = ()
+    left: int = 0
+    notes: list[str] = field(default_factory=list)
+    laid: str = ""
+    fixed: bool = False
+
+    def __post_init__(self) -> None:
+        self.folder = Path(os.path.realpath(self.folder))
+
+    @property
+    def tree(self) -> Path:
+        return self.folder / "tree"
+
+    def lay(self, state: str) -> dict[str, str]:
+        """A fresh copy of the tree, ``before`` or ``after`` the fix; gives the hash of each file."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        kept = self.folder / "fixed"
+        if state == "after" and kept.exists():
+            shutil.copytree(kept, self.tree, symlinks=True)
+            return snapshot(self.tree)
+        shutil.copytree(self.root, self.tree, symlinks=True, ignore=shutil.ignore_patterns(*SKIPPED_FOLDERS))
+        if state == "after":
+            self._fix()
+            shutil.copytree(self.tree, kept, symlinks=True)
+        return snapshot(self.tree)
+
+    def _fix(self) -> None:
+        from windtunnel.port.fix import fix
+
+        before = snapshot(self.tree)
+        report = fix(self.tree, write=True, unsafe=self.unsafe)
+        after = snapshot(self.tree)
+        self.changed = tuple(sorted(name for name in {*before, *after} if before.get(name) != after.get(name)))
+        self.left = len(report.left)
+        if report.rolled_back:
+            self.notes.append(f"{len(report.rolled_back)} files would not have parsed after the fix and were left as they are")
+
+    def run(self, state: str, *, chip: str = "", values: bool = False, hidden: bool = True) -> Run:
+        """One run of the program; chip: on a virtual chip, values: with its numbers computed; hidden: without real devices."""
+        there = self.lay(state)
+        record, out, err = (self.folder / name for name in ("record.json", "out", "err"))
+        record.unlink(missing_ok=True)
+        where = ["--on", chip, *(["--values"] if values else [])] if chip else []
+        command = [sys.executable, "-P", "-m", "windtunnel.run.observed", *where, str(record), self.script, *self.args]
+        timed_out = False
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            try:
+                ended = subprocess.run(
+                    command, cwd=self.tree, env=self._environment(hidden), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                    timeout=self.timeout_s, check=False,
+                )  # fmt: skip
+                status = ended.returncode
+            except subprocess.TimeoutExpired:
+                timed_out, status = True, -9
+        told: dict[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+        written = {name: mark for name, mark in snapshot(self.tree).items() if there.get(name) != mark}
+        return Run(
+            status,
+            out.read_bytes(),
+            err.read_bytes().decode("utf-8", "replace"),
+            told,
+            written,
+            self.timeout_s if timed_out else None,
+        )
+
+    def _environment(self, hidden: bool) -> dict[str, str]:
+        env = dict(os.environ)
+        own = Path(windtunnel.__file__).parents[1]
+        paths = [str(self.tree), *([str(self.tree / "src")] if (self.tree / "src").is_dir() else [])]
+        paths += [] if own.name in ("site-packages", "dist-packages") else [str(own)]
+        paths += [str(Path(part).absolute()) for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
+        env |= {
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+        }  # fmt: skip
+        if hidden:
+            env |= {f"{vendor}_VISIBLE_DEVICES": "" for vendor in _HIDDEN}
+            env |= {"ZE_AFFINITY_MASK": "99", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+        return env
+
+
+def snapshot(tree: Path) -> dict[str, str]:
+    """Path -> hash of every file below a folder, caches left out; a link is known by where it points."""
+    found = {}
+    for folder, names, files in os.walk(tree):
+        names[:] = [name for name in names if name not in SKIPPED_FOLDERS]
+        for name in files:
+            file = Path(folder, name)
+            key = file.relative_to(tree).as_posix()
+            try:
+                content = str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
+            except OSError:
+                content = b""
+            found[key] = hashlib.sha256(content).hexdigest()[:16]
+    return found
+
+
+def _script_in(root: Path, script: str) -> str:
+    """The script's path within the tree. Raises InvalidInputError."""
+    if not root.is_dir():
+        raise InvalidInputError("PATH", f"{root} is no folder; name the repository's, and after -- the script within it")
+    for candidate in (root / script, Path(script)):
+        if candidate.is_file() and candidate.resolve().is_relative_to(root.resolve()):
+            return candidate.resolve().relative_to(root.resolve()).as_posix()
+    if Path(script).name in ("python", "python3", "torchrun", "accelerate", "deepspeed"):
+        raise InvalidInputError("SCRIPT", f"leave out '{script}': name the script itself after --")
+    close = nearest(script, [p.relative_to(root).as_posix() for p in sorted(root.rglob("*.py"))[:5000]])
+    hint = f"; nearest: {', '.join(close)}" if close else ""
+    raise InvalidInputError("SCRIPT", f"there is no file {script} in {root}{hint}")
+
+
+def _chip_of(target: str) -> str:
+    """The virtual chip for a target, empty where the catalogue has none. Raises UnknownNameError."""
+    if target in TARGETS:
+        return CHIPS.get(target, "")
+    try:
+        return chip_shelf.resolve(target)
+    except UnknownNameError:
+        raise UnknownNameError("target", target, [*TARGETS, *chip_shelf.ids(), *chip_shelf.aliases()])
+
+
+def _check_size(root: Path) -> None:
+    total = 0
+    for folder, names, files in os.walk(root):
+        names[:] = [name for name in names if name not in SKIPPED_FOLDERS]
+        for name in files:
+            total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
+        if total > MOST_BYTES:
+            raise UnsupportedError(
+                f"{root} holds more than {MOST_BYTES >> 30} GiB, too much to copy; name a folder without its data"
+            )
+
+
+def _alike(a: Run, b: Run) -> bool:
+    return all(item.status in ("same", "none") for item in compared(a, b, None))
+
+
+def _needs_cuda(run: Run) -> str:
+    """Why the program ends at once on the CPU, in a line, where that is for want of CUDA; else empty."""
+    line = run.complaint()
+    return line if run.status != 0 and any(word in line.lower() for word in _NEEDS) else ""
+
+
+def _obstacles(stage: _Stage, before: Run, after: Run, needs_cuda: str) -> Iterator[str]:
+    if before.status != 0 and not needs_cuda:
+        yield f"the program fails as it is, before any change, so that little is shown: {before.complaint()}"
+    for name, run in (("before", before), ("after", after)):
+        if run.timed_out_s is not None:
+            yield f"{name} the fix it was ended after {run.timed_out_s:g} s"
+        elif not run.record and not needs_cuda:
+            yield f"{name} the fix it left no record: it ended without letting Python finish"
+    root = os.path.realpath(stage.root)
+    for file in after.record.get("modules", ()):
+        if file.startswith(root + os.sep) and not os.path.realpath(stage.tree).startswith(root + os.sep):
+            yield f"it imported {os.path.relpath(file, root)} from the original, not from the copy"
+            return
+    elsewhere = [f for f in after.record.get("modules", ()) if not f.startswith(str(stage.tree) + os.sep)]
+    for name in stage.changed:
+        inner = name.removeprefix("src/")
+        if "/" in inner and any(file.endswith("/" + inner) for file in elsewhere):
+            yield f"it imported another {inner} than the copy's: the package is installed; uninstall it for the proof"
+            return
+
+
+def _on_cuda(stage: _Stage) -> tuple[tuple[Item, ...], str, list[str]]:
+    """Before and after on CUDA: a virtual chip whose numbers are computed."""
+    chip = CHIPS["cuda"]
+    where = f"virtual {chip}"
+    before = stage.run("before", chip=chip, values=True)
+    if before.status != 0 or not before.record:
+        return (), where, [f"not compared on a {where}: there the program ends with: {before.complaint()}"]
+    after = stage.run("after", chip=chip, values=True)
+    again = None if _alike(before, after) else stage.run("before", chip=chip, values=True)
+    return compared(before, after, again), where, []
+
+
+def _virtual_runs(stage: _Stage, to: Sequence[str], chips: Sequence[str]) -> Iterator[TargetRun]:
+    for target, chip in zip(to, chips, strict=True):
+        if target == "cpu":
+            run = stage.run("after")
+            yield TargetRun(target, "this machine's CPU", True, run.status == 0, run.complaint() if run.status else "")
+            continue
+        if not chip:
+            yield TargetRun(target, "no chip of the catalogue", False, None, "not tried: the catalogue has no chip of it")
+            continue
+        yield _virtual_run(stage, target, chip)
+
+
+def _virtual_run(stage: _Stage, target: str, chip: str) -> TargetRun:
+    """Without numbers first, which costs little; a program that hangs on its numbers is run with them."""
+    where = f"virtual {chip}"
+    run = stage.run("after", chip=chip)
+    told = run.record
+    if run.status == 0 and told:
+        if not told["operators"]:
+            return TargetRun(target, where, False, False, "it ended well without one operator on the device")
+        steps = f"; {told['steps']} {told['step_kind']}s" if told["steps"] else ""
+        return TargetRun(target, where, False, True, f"{told['operators']:,} operators{steps}")
+    valued = stage.run("after", chip=chip, values=True)
+    if valued.status == 0 and valued.record:
+        return TargetRun(target, where, False, True, "with its numbers computed; without, it takes other ways")
+    return TargetRun(target, where, False, False, run.complaint())
+
+
+def _real_runs(stage: _Stage, to: Sequence[str]) -> Iterator[TargetRun]:
+    """The rewritten program on each real device of a target that this machine has."""
+    from windtunnel.run.devices import present
+
+    there = present()
+    for target in dict.fromkeys(to):
+        if target in there and target != "cpu":
+            run = stage.run("after", hidden=False)
+            yield TargetRun(target, f"this machine's {target}", True, run.status == 0, run.complaint() if run.status else "")
