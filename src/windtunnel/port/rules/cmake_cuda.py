@@ -1,0 +1,70 @@
+"""CUDA as a language and a library of CMake."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._code import code_matches
+from windtunnel.port.source import Source
+
+_CMAKE = re.compile(
+    r"\b(?:find_package|find_dependency|CPMFindPackage|rapids_find_package)\s*\(\s*(?P<package>(?:CUDA|CUDAToolkit|CUDNN|CuDNN|cuDNN|NCCL|CUTLASS"
+    r"|NvidiaCutlass|Thrust|CUB|CCCL|TensorRT|cuda|cudnn|nccl)\b)"
+    r"|\b(?:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\bproject\s*\([^)]*?\bLANGUAGES\b[^)]*?\b(?P<project>CUDA)\b"
+    r"|(?<![\w${])(?P<name>CMAKE_CUDA_\w+|CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
+    r"|CUDA_RUNTIME_LIBRARY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
+    r"|(?P<target>(?<![\w:])CUDA::\w+|\btorch_cuda\b)|\b(?P<function>cuda_(?:add_(?:library|executable|cublas_to_target|cufft_to_target)|compile\w*"
+    r"|include_directories|select_nvcc_arch_flags|build_\w+|link_\w+|wrap_srcs|to_hip\w*))\s*\("
+    r"|(?P<compiled>\$<(?:\$<)?COMPILE_LANG(?:UAGE|_AND_ID):CUDA\b[^>]*>)|\b(?:LANGUAGE)\s+(?P<property>CUDA)\b"
+)
+
+
+def find(source: Source) -> Iterator[Finding]:
+    if source.language == "build" and not source.path.lower().endswith((".txt", ".cmake", ".in")):
+        return
+    for match in code_matches(source, _CMAKE):
+        group = match.lastgroup
+        if group:
+            yield source.finding(RULE, *match.span(group))
+
+
+RULE = Rule(
+    id="cmake-cuda",
+    kind="capability",
+    languages=("build",),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="CUDA as a language or library of CMake: find_package(CUDAToolkit), enable_language(CUDA), CUDA::cudart.",
+    why="Configuring stops where NVIDIA's toolkit is not installed.",
+    instead="Ask by check_language(CUDA) and build those files only where it is there; leave architectures to who builds.",
+    find=find,
+    cases=(
+        Case("# enable_language(CUDA)\n#[[ find_package(CUDAToolkit)\n]]\nproject(cuda_x LANGUAGES CXX)\n", 0),
+        Case('add_library(my_cuda a.cpp)\nif(USE_CUDA)\nendif()\nfind_package(Torch)\noption(WITH_CUDA "x" ON)\n', 0),
+        Case('message(STATUS "${CMAKE_CUDA_COMPILER}")\n', 0, note="read, not set"),
+        Case("find_package(CUDAToolkit REQUIRED)\nfind_package( CUDA 11 )\nenable_language(CUDA)\n", 3),
+        Case("project(x\n  LANGUAGES CXX CUDA)\n"),
+        Case("set(CMAKE_CUDA_ARCHITECTURES 80 90)\nset_target_properties(x PROPERTIES CUDA_ARCHITECTURES native)\n", 2),
+        Case("target_link_libraries(x PRIVATE CUDA::cudart CUDA::cublas)\ncuda_add_library(y a.cu)\n", 3),
+        Case("target_compile_options(x PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-O3>)\n"),
+    ),
+    hints=(
+        b"CUDA",
+        b"CUDNN",
+        b"NCCL",
+        b"cuda",
+        b"CUTLASS",
+        b"Thrust",
+        b"CUB",
+        b"CCCL",
+        b"TensorRT",
+        b"cuDNN",
+        b"CuDNN",
+        b"nccl",
+        b"cudnn",
+        b"utlass",
+    ),
+)
