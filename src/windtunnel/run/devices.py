@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from windtunnel.catalog.chip import Chip, chip, chips, shelf
 from windtunnel.catalog.store import name_key
 from windtunnel.errors import UnknownNameError, UnsupportedError
@@ -47,6 +45,8 @@ class Device:
     @property
     def software(self) -> str:
         """What runs on it: PyTorch's version, and of the CPU how many threads, which its speed hangs on."""
+        import torch
+
         threads = torch.get_num_threads()
         return f"PyTorch {torch.__version__}" + ("" if self.module else f", {threads} thread{'s' * (threads != 1)}")
 
@@ -154,6 +154,8 @@ def _module(kind: str) -> Any:
             importlib.import_module(plugin)
         except Exception:  # a plugin of another PyTorch, or without its driver, fails in many ways
             return None
+    import torch
+
     module = getattr(torch, kind, None)
     there = torch.backends.mps.is_available() if kind == "mps" else module is not None and _works(module)
     return module if there else None

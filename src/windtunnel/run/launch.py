@@ -1,4 +1,7 @@
-"""A script on a virtual chip, in a process of its own: one process, one device name, nothing left behind."""
+"""A script on a virtual chip, in a process of its own: one process, one device name, nothing left behind.
+
+The process that starts it and shows its report needs no PyTorch and does not import it, which takes longer than many a program.
+"""
 
 from __future__ import annotations
 

@@ -9,11 +9,10 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
-
-import torch
 
 from windtunnel.errors import InvalidInputError, UnknownNameError
 from windtunnel.run.extensions import compiled_code
@@ -21,7 +20,8 @@ from windtunnel.run.record import Failure
 from windtunnel.workload.program.call import Site
 
 _HERE = str(Path(__file__).parent.parent)
-_TORCH = str(Path(torch.__file__).parent) + os.sep
+_SPEC = find_spec("torch")
+_TORCH = str(Path(_SPEC.origin).parent) + os.sep if _SPEC is not None and _SPEC.origin is not None else "<no torch>"
 _ON_THE_WAY = ("torch/_compile.py", "torch/_dynamo/eval_frame.py", "torch/_ops.py")
 """Frames of PyTorch between a program's operator and a dispatch mode, and between the mode and the operator's kernel."""
 _RULES = tuple(f"{_TORCH}{part}" for part in ("_meta_registrations.py", "_prims", "_refs", "_decomp", "_library", "__init__.py"))
