@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
+import logging
 import shutil
 import sys
 import tarfile
@@ -44,6 +45,7 @@ def download(wanted: list[Package], folder: Path) -> dict[str, str]:
     from pip._internal.commands import create_command
     from pip._internal.commands.download import DownloadCommand
 
+    logging.getLogger("pip").setLevel(logging.ERROR)  # it warns of each configured place that lacks a package
     why: dict[str, str] = {}
     command = create_command("download")
     assert isinstance(command, DownloadCommand)
