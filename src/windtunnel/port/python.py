@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from windtunnel.port.exports import STAR_EXPORTS
 
 if TYPE_CHECKING:
+    from windtunnel.port.device_strings import DeviceString
     from windtunnel.port.source import Source
 
 T = TypeVar("T", bound=ast.AST)
@@ -96,6 +97,12 @@ class PythonTree:
             below = above
         return self.tree
 
+    @cached_property
+    def functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """Every def of the file."""
+        found: list[ast.FunctionDef | ast.AsyncFunctionDef] = [*self.of(ast.FunctionDef)]
+        return [*found, *self.of(ast.AsyncFunctionDef)]
+
     def function(self, node: ast.AST) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
         """The innermost def whose body holds the node."""
         below = node
@@ -130,6 +137,13 @@ class PythonTree:
     def text(self, node: ast.expr | ast.stmt | ast.keyword | ast.arg | ast.alias) -> str:
         """The node as it is written."""
         return self.source.text[self.start(node) : self.end(node)]
+
+    @cached_property
+    def device_strings(self) -> list[DeviceString]:
+        """Every string that names a CUDA device and comes to where one is asked for."""
+        from windtunnel.port.device_strings import device_strings
+
+        return device_strings(self)
 
     @cached_property
     def docstrings(self) -> set[ast.Constant]:

@@ -16,13 +16,15 @@ Language = Literal[
 @dataclass(frozen=True, slots=True)
 class Case:
     """One line of a rule's table. before: a file's text; found: how often the rule finds something in it (0: a no-op case);
-    after: the text after the fix, None where nothing is fixed. note: why it stands here. name: the file's, where it matters."""
+    after: the text after the fix, None where nothing is fixed. note: why it stands here. name: the file's, where it matters.
+    unsafe: the text after the unsafe fix, on request; None where that does no more than the safe one."""
 
     before: str
     found: int = 1
     after: str | None = None
     note: str = ""
     name: str = ""
+    unsafe: str | None = None
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def scan_bytes(
     """The findings in a file's bytes. Rules whose hints are not among them are not asked, and nothing is parsed for them."""
     lines = raw.count(b"\n") + (not raw.endswith(b"\n") and bool(raw))
     try:
-        if not _hinted(language).search(raw) and language != "notebook" and raw.isascii():
+        if not hinted(language, raw) and raw.isascii():
             # nothing here that any rule looks for; the same checks, without making a text
             return FileReport((), (), lines)
         source = source_of(path, raw, language)
@@ -154,6 +154,11 @@ def findings_in(
 
 def _has_hint(rule: Rule, raw: bytes) -> bool:
     return not rule.hints or any(hint in raw for hint in rule.hints)
+
+
+def hinted(language: Language, raw: bytes) -> bool:
+    """Whether a file can hold anything that a rule looks for; where it cannot, it need not be parsed."""
+    return language == "notebook" or bool(_hinted(language).search(raw))
 
 
 @cache

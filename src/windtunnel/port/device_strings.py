@@ -1,0 +1,420 @@
+"""Which strings of a Python file name a CUDA device: those that come to where a device is asked for, not all that say "cuda".
+
+A string is followed outwards (through conditions, lists, ``or``, formatting, a name that it is assigned to, the parameter that
+it is a default of) until it reaches something that takes a device, or something that does not.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from windtunnel.port.python import FUNCTIONS, PythonTree, keyword, string
+
+Role = Literal["device", "map_location", "autocast", "gradscaler", "generator", "pin_memory", "compare"]
+Spelled: TypeAlias = ast.Constant | ast.JoinedStr
+
+OTHERS = frozenset(
+    {"npu", "xpu", "mps", "musa", "mlu", "hpu", "xla", "tpu", "hip", "rocm", "privateuseone", "gcu", "ipu", "neuron", "sdaa"}
+)
+"""Devices besides cuda and cpu: whoever names one of them has thought of more than CUDA."""
+
+_VALUE = re.compile(r"cuda(:\d*)?$")
+_FORMATTED = re.compile(r"cuda(:(\d*|\{\w*\}|%[ds]))?$")
+_DEVICE_NAME = re.compile(r"device|(^|_)dev(_|$)|map_?location|^accel(erator)?$|accelerator_type|^gpu$", re.I)
+_NOT_DEVICE_NAME = re.compile(r"device_?(count|num|index)|devices?_(file|path|dir)|num_devices|extension|nvcc", re.I)
+
+_ROLE_OF_CALL: dict[str, Role] = {
+    "torch.autocast": "autocast", "torch.amp.autocast": "autocast", "torch.amp.autocast_mode.autocast": "autocast",
+    "torch.amp.custom_fwd": "autocast", "torch.amp.custom_bwd": "autocast", "torch.amp.is_autocast_available": "autocast",
+    "torch.is_autocast_enabled": "autocast", "torch.get_autocast_dtype": "autocast", "torch.set_autocast_dtype": "autocast",
+    "torch.set_autocast_enabled": "autocast",
+    "torch.amp.GradScaler": "gradscaler", "torch.amp.grad_scaler.GradScaler": "gradscaler", "torch.GradScaler": "gradscaler",
+    "torch.Generator": "generator", "torch.load": "map_location", "torch.jit.load": "map_location",
+}  # fmt: skip
+_NO_DEVICE_CALLS = (
+    "torch.library.",
+    "torch.ops.",
+    "torch.utils.cpp_extension.",
+    "torch._C.",
+    "torch.jit.script",
+    "torch._dynamo.",
+)
+_STRING_METHODS = frozenset(
+    {
+        "endswith", "split", "strip", "replace", "find", "index", "count", "join", "lower", "upper", "removeprefix",
+        "removesuffix", "rsplit", "partition", "encode", "title", "casefold", "lstrip", "rstrip",
+    }
+)  # fmt: skip
+_LOOKUPS = frozenset({"get", "getenv", "pop", "setdefault", "getattr", "get_config", "setattr", "__setattr__", "set"})
+_LIST_METHODS = frozenset({"append", "add", "insert", "extend"})
+_CARRIES = frozenset(
+    {"str", "list", "tuple", "set", "sorted", "iter", "cycle", "Option", "Argument", "Field", "field", "ib", "attrib", "cast"}
+)
+_MOVES = re.compile(r"^(to|to_empty|to_device|move_to|move_to_device|send_to_device|set_device|with_device|place_on)$")
+_OTHER_USE = re.compile(
+    r"regist|import|find|lib|path|skip|mark|log|warn|print|info|debug|error|exception|requir|tag|label|version|module|ext|"
+    r"build|kernel|platform|backend|hasattr|open|isinstance|match|search|sub|system|popen|check_|literal|newtype|typevar|"
+    r"discard|remove|run$|write|format|compile|target|enum|dump|load_inline|which|getenv",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceString:
+    """A string (or f-string) that names a CUDA device, and what it is asked for as. call: the call that takes it, if any."""
+
+    node: Spelled
+    role: Role
+    call: ast.Call | None = None
+
+
+def device_strings(python: PythonTree) -> list[DeviceString]:
+    """Every string of the file that comes to where a device is asked for, in order."""
+    flow = _Flow(python)
+    found = []
+    for node in _candidates(python):
+        if _last_resort(python, node):
+            continue
+        reached = flow.role(node)
+        if reached:
+            found.append(DeviceString(node, *reached))
+    return found
+
+
+def _candidates(python: PythonTree) -> Iterator[Spelled]:
+    for constant in python.of(ast.Constant):
+        if not isinstance(constant.value, str) or not constant.value.startswith("cuda"):
+            continue
+        if _FORMATTED.match(constant.value) and not isinstance(python.parent(constant), ast.JoinedStr):
+            yield constant
+    for joined in python.of(ast.JoinedStr):
+        first = joined.values[0] if joined.values else None
+        if string(first) in ("cuda:", "cuda"):
+            yield joined
+
+
+def _last_resort(python: PythonTree, node: ast.AST) -> bool:
+    """Whether the accelerator that there is is asked for first: ``current_accelerator() or torch.device("cuda")``."""
+    for above in python.ancestors(node):
+        if isinstance(above, ast.stmt):
+            return False
+        if isinstance(above, ast.BoolOp | ast.IfExp) and "current_accelerator" in ast.unparse(above):
+            return True
+        if isinstance(above, ast.Call) and any("current_accelerator" in ast.unparse(a) for a in above.args):
+            return True
+    return False
+
+
+def names_device(name: str) -> bool:
+    """Whether a parameter, keyword, variable or option of this name takes a device."""
+    return bool(_DEVICE_NAME.search(name)) and not _NOT_DEVICE_NAME.search(name)
+
+
+class _Flow:
+    """Follows expressions outwards; remembers what it followed, so that a circle of names ends."""
+
+    def __init__(self, python: PythonTree) -> None:
+        self.python = python
+        self.seen: set[ast.AST] = set()
+        self.definitions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef] = {}
+        definitions: list[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef] = [*python.of(ast.FunctionDef)]
+        for definition in (*definitions, *python.of(ast.AsyncFunctionDef), *python.of(ast.ClassDef)):
+            self.definitions.setdefault(definition.name, definition)
+        self.loads: dict[str, list[ast.Name]] = {}
+        for name in python.of(ast.Name):
+            if isinstance(name.ctx, ast.Load):
+                self.loads.setdefault(name.id, []).append(name)
+
+    def role(self, node: ast.expr) -> tuple[Role, ast.Call | None] | None:
+        """What the value of an expression is asked for as, and by which call; None where it is no device."""
+        self.seen = set()
+        return self._outwards(node)
+
+    def _outwards(self, node: ast.expr) -> tuple[Role, ast.Call | None] | None:
+        child: ast.AST = node
+        listed = False
+        while child not in self.seen:
+            self.seen.add(child)
+            parent = self.python.parent(child)
+            match parent:
+                case ast.BinOp(left=left, op=ast.Add() | ast.Mod()) if left is child:
+                    child = parent
+                case ast.Attribute(attr="format" | "type"):
+                    call = self.python.parent(parent)
+                    child = call if parent.attr == "format" and isinstance(call, ast.Call) else parent
+                case ast.Attribute(attr=attr) if attr in ("startswith", "split"):
+                    return None
+                case ast.IfExp(test=test) if test is not child:
+                    child = parent
+                case ast.BoolOp():
+                    child = parent
+                case ast.List() | ast.Tuple() | ast.Set():
+                    if any(string(e) in OTHERS for e in parent.elts):
+                        return None
+                    listed, child = True, parent
+                case ast.NamedExpr(target=target):
+                    reached = self._assigned_to(target)
+                    if reached:
+                        return reached
+                    child = parent
+                case ast.Starred() | ast.Lambda():
+                    child = parent
+                case ast.Subscript(value=value) if value is child:
+                    child = parent
+                case ast.Dict():
+                    return self._in_dict(parent, child)
+                case ast.keyword():
+                    call = self.python.parent(parent)
+                    if not isinstance(call, ast.Call):
+                        return None
+                    if parent.arg in ("default", "default_factory", "value") and _last(call.func) in _CARRIES:
+                        child = call
+                        continue
+                    return self._keyword(call, parent)
+                case ast.Call(func=func) if func is not child:
+                    if _last(func) in _CARRIES and child in parent.args[:2]:
+                        child = parent
+                        continue
+                    return self._positional(parent, child, listed)
+                case ast.Call(func=func) if isinstance(func, ast.Attribute) and func.attr == "format":
+                    child = parent
+                case ast.Assign(targets=targets, value=value):
+                    return next(filter(None, (self._assigned_to(t, child, value) for t in targets)), None)
+                case ast.AnnAssign(target=target, value=value) if value is child:
+                    return self._assigned_to(target)
+                case ast.arguments():
+                    return self._default(parent, child)
+                case ast.Return() | ast.Yield():
+                    return self._returned(parent)
+                case ast.Compare():
+                    return ("compare", None) if self._compares_device(parent, child) else None
+                case ast.For(target=target) | ast.comprehension(target=target):
+                    return self._assigned_to(target) if parent.iter is child else None
+                case _:
+                    return None
+        return None
+
+    def _in_dict(self, parent: ast.Dict, child: ast.AST) -> tuple[Role, ast.Call | None] | None:
+        for key, value in zip(parent.keys, parent.values, strict=True):
+            if value is child:
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    # {"": "cuda"}: a device map of accelerate for the whole model
+                    named = names_device(key.value) or (key.value == "" and len(parent.keys) == 1)
+                    return (_named(key.value), None) if named else self._map_location(parent)
+                return self._map_location(parent)
+        return None
+
+    def _map_location(self, node: ast.expr) -> tuple[Role, ast.Call | None] | None:
+        """A dictionary from device to device, as torch.load takes it."""
+        reached = self._outwards(node)
+        return reached if reached and reached[0] == "map_location" else None
+
+    def _keyword(self, call: ast.Call, given: ast.keyword) -> tuple[Role, ast.Call | None] | None:
+        name = given.arg or ""
+        callee = self.python.resolve(call.func)
+        if callee.startswith(_NO_DEVICE_CALLS):
+            return None
+        if name in ("default", "const", "choices", "default_value", "fallback"):
+            named = [s for a in call.args if (s := string(a))]
+            named += [s for k in ("dest", "name") if (s := string(keyword(call, k)))]
+            return ("device", None) if any(names_device(s.strip("-").replace("-", "_")) for s in named) else None
+        if name == "pin_memory_device":
+            return "pin_memory", call
+        if name == "map_location":
+            return "map_location", call
+        if names_device(name):
+            return _ROLE_OF_CALL.get(callee, "device"), call
+        parameter = self._parameter(call, None, name)
+        return ("device", call) if parameter and self._parameter_takes(*parameter) else None
+
+    def _positional(self, call: ast.Call, child: ast.AST, listed: bool) -> tuple[Role, ast.Call | None] | None:
+        place = next((i for i, a in enumerate(call.args) if a is child), None)
+        if place is None:
+            return None
+        func, callee, last = call.func, self.python.resolve(call.func), _last(call.func)
+        if last == "startswith":
+            taken = isinstance(func, ast.Attribute) and self._is_device(func.value)
+            return ("compare", None) if taken and not self._others_offered(call) else None
+        if last in ("parametrize", "option", "add_argument", "sampled_from", "product", "subTest"):
+            named = string(call.args[0]) or ""
+            return ("device", None) if place and names_device(named.replace("-", "_").strip("_")) else None
+        if last in _LOOKUPS or callee in ("os.getenv", "getattr"):
+            keys = [s for a in call.args[:place] if (s := string(a))]
+            return ("device", None) if any(names_device(k) for k in keys) else None
+        if callee == "torch.load" and place == 0:
+            return None
+        if callee.startswith("torch."):
+            known = _ROLE_OF_CALL.get(callee, "device")
+            return None if callee.startswith(_NO_DEVICE_CALLS) else (known, call)
+        if isinstance(func, ast.Attribute):
+            if last in _STRING_METHODS:
+                return None
+            if last in _LIST_METHODS:
+                return ("device", None) if self._is_device(func.value) else None
+            if last == "pin_memory":
+                return "pin_memory", call
+            if _MOVES.match(last):
+                return "device", call
+        parameter = self._parameter(call, place, "")
+        if parameter:
+            return ("device", call) if self._parameter_takes(*parameter) else None
+        if listed or not last or _OTHER_USE.search(last):
+            return None
+        return ("device", call) if self._concerns_torch else None
+
+    @property
+    def _concerns_torch(self) -> bool:
+        return bool(_TORCH_FAMILY & {name.split(".")[0] for name in self.python.imported})
+
+    def _parameter(
+        self, call: ast.Call, place: int | None, name: str
+    ) -> tuple[ast.arg, ast.FunctionDef | ast.AsyncFunctionDef] | None:
+        """The parameter of a function of this file that an argument goes to."""
+        if not isinstance(call.func, ast.Name | ast.Attribute):
+            return None
+        last = _last(call.func)
+        known = self.definitions.get(last)
+        if known is None or (isinstance(call.func, ast.Attribute) and not _is_self(call.func.value)):
+            return None
+        skipped = 0
+        if isinstance(known, ast.ClassDef):
+            made = next((d for d in known.body if isinstance(d, ast.FunctionDef) and d.name == "__init__"), None)
+            if made is None:
+                return None
+            known, skipped = made, 1
+        elif isinstance(self.python.parent(known), ast.ClassDef):
+            skipped = 1
+        every = [*known.args.posonlyargs, *known.args.args]
+        if place is not None:
+            return (every[place + skipped], known) if place + skipped < len(every) else None
+        return next(((a, known) for a in (*every, *known.args.kwonlyargs) if a.arg == name), None)
+
+    def _parameter_takes(self, parameter: ast.arg, owner: ast.AST) -> bool:
+        return names_device(parameter.arg) or self._used_so(parameter.arg, owner)
+
+    def _default(self, arguments: ast.arguments, child: ast.AST) -> tuple[Role, ast.Call | None] | None:
+        positional = [*arguments.posonlyargs, *arguments.args]
+        pairs = list(zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True))
+        pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
+        owner = self.python.parent(arguments)
+        for parameter, default in pairs:
+            if default is child and owner is not None:
+                if names_device(parameter.arg):
+                    return _named(parameter.arg), None
+                return ("device", None) if self._used_so(parameter.arg, owner) else None
+        return None
+
+    def _assigned_to(
+        self, target: ast.expr, child: ast.AST | None = None, value: ast.AST | None = None
+    ) -> tuple[Role, ast.Call | None] | None:
+        if isinstance(target, ast.Tuple | ast.List):
+            return next(filter(None, (self._assigned_to(t) for t in target.elts)), None)
+        if isinstance(target, ast.Name):
+            if names_device(target.id):
+                return _named(target.id), None
+            scope = self.python.scope(target)
+            return ("device", None) if self._used_so(target.id, scope) else None
+        if isinstance(target, ast.Attribute):
+            return (_named(target.attr), None) if names_device(target.attr) else None
+        if isinstance(target, ast.Subscript):
+            key = string(target.slice)
+            return (_named(key), None) if key is not None and names_device(key) else None
+        return None
+
+    def _used_so(self, name: str, owner: ast.AST) -> bool:
+        """Whether a name of a function (or of the module) is somewhere given to what takes a device."""
+        for load in self.loads.get(name, ()):
+            if load in self.seen:
+                continue
+            if not isinstance(owner, ast.Module) and owner not in self.python.ancestors(load):
+                continue
+            reached = self._outwards(load)
+            if reached and reached[0] != "compare":
+                return True
+        return False
+
+    def _returned(self, statement: ast.AST) -> tuple[Role, ast.Call | None] | None:
+        for above in self.python.ancestors(statement):
+            if isinstance(above, FUNCTIONS):
+                if isinstance(above, ast.Lambda):
+                    return None
+                if names_device(above.name):
+                    return "device", None
+                return ("device", None) if self._calls_used_so(above.name) else None
+        return None
+
+    def _calls_used_so(self, name: str) -> bool:
+        for load in self.loads.get(name, ()):
+            call = self.python.parent(load)
+            if isinstance(call, ast.Call) and call.func is load and call not in self.seen:
+                reached = self._outwards(call)
+                if reached and reached[0] != "compare":
+                    return True
+        return False
+
+    def _is_device(self, node: ast.expr) -> bool:
+        """Whether what something is compared with is a device, by what it is called."""
+        if isinstance(node, ast.Call):
+            return any(self._is_device(n) for n in (*node.args, node.func))
+        if isinstance(node, ast.Subscript):
+            key = string(node.slice)
+            return names_device(key) if key is not None else self._is_device(node.value)
+        if isinstance(node, ast.Attribute):
+            return names_device(node.attr) or (self._is_device(node.value) and node.attr not in ("index", "platform"))
+        return isinstance(node, ast.Name) and names_device(node.id)
+
+    def _compares_device(self, compare: ast.Compare, child: ast.AST) -> bool:
+        sides = [compare.left, *compare.comparators]
+        others = [side for side in sides if side is not child]
+        return any(self._is_device(side) for side in others) and not self._others_offered(compare)
+
+    def _others_offered(self, node: ast.AST) -> bool:
+        """Whether the test in which a comparison stands, or another branch of the same choice, names another accelerator."""
+        test: ast.AST = node
+        branch: ast.AST | None = None
+        for above in self.python.ancestors(node):
+            if isinstance(above, ast.If | ast.IfExp):
+                branch = above
+                break
+            if isinstance(above, ast.stmt):
+                break
+            test = above
+        while branch is not None:
+            above = self.python.parent(branch)  # type: ignore[assignment]
+            chained = (isinstance(above, ast.If) and above.orelse == [branch]) or (
+                isinstance(above, ast.IfExp) and above.orelse is branch
+            )
+            if not chained:
+                break
+            branch = above
+        tests = [test]
+        while isinstance(branch, ast.If | ast.IfExp):
+            tests.append(branch.test)
+            rest = branch.orelse
+            branch = rest if isinstance(rest, ast.IfExp) else rest[0] if isinstance(rest, list) and len(rest) == 1 else None
+        return any(string(n) in OTHERS for t in tests for n in ast.walk(t) if isinstance(n, ast.Constant))
+
+
+_TORCH_FAMILY = frozenset(
+    {
+        "torch", "torchvision", "torchaudio", "transformers", "diffusers", "accelerate", "timm", "lightning",
+        "pytorch_lightning", "sentence_transformers", "peft", "torchmetrics", "torch_geometric", "dgl", "whisper",
+    }
+)  # fmt: skip
+
+
+def _named(name: str) -> Role:
+    return "map_location" if re.search(r"map_?location", name, re.I) else "pin_memory" if "pin_memory" in name else "device"
+
+
+def _last(func: ast.expr) -> str:
+    """The last part of what is called: ``to`` of ``model.half().to``."""
+    return func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+
+
+def _is_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("self", "cls")

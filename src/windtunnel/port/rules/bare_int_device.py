@@ -1,0 +1,55 @@
+"""Devices given as bare numbers."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.python import keyword
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.source import Source
+
+
+def find(source: Source) -> Iterator[Finding]:
+    python = source.python
+    for call in python.of(ast.Call):
+        name = python.resolve(call.func)
+        moves = isinstance(call.func, ast.Attribute) and call.func.attr == "to"
+        if (moves or name == "torch.device") and len(call.args) == 1 and _is_number(call.args[0]):
+            yield source.finding(RULE, *python.span(call.args[0]))
+        for word in ("device", "map_location", "output_device"):
+            given = keyword(call, word)
+            # pipeline(device=0) of transformers takes it for the first GPU
+            if given is not None and _is_number(given) and (name.startswith(("torch.", "transformers.")) or word != "device"):
+                yield source.finding(RULE, *python.span(given))
+        given = keyword(call, "device_ids")
+        if isinstance(given, ast.List | ast.Tuple) and given.elts and all(_is_number(e) for e in given.elts):
+            yield source.finding(RULE, *python.span(given))
+
+
+def _is_number(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int
+
+
+RULE = Rule(
+    id="bare-int-device",
+    kind="capability",
+    languages=("python",),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="A device given as a bare number: .to(0), device=0, device_ids=[0].",
+    why="PyTorch takes the number for the accelerator that it was built for or told of; before 2.4 that was CUDA, always.",
+    instead="Say torch.device(type, index) with the accelerator that there is.",
+    find=find,
+    cases=(
+        Case("x = x.to(torch.float32)\n", 0),
+        Case("x.to(1, 2)\n", 0),
+        Case("run(device=0)\n", 0, note="nothing says that this is PyTorch's"),
+        Case("x = x.to(0)\n"),
+        Case("import torch\nm = torch.nn.DataParallel(m, device_ids=[0, 1])\n"),
+        Case("import torch\ns = torch.load(p, map_location=0)\n"),
+        Case("from transformers import pipeline\np = pipeline('text-generation', device=0)\n"),
+    ),
+    hints=(b".to(", b"device", b"map_location"),
+)

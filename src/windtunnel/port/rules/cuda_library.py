@@ -1,0 +1,69 @@
+"""NVIDIA's shared libraries and tools, called by name from Python."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.python import string
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.source import Source
+
+_LIBRARY = re.compile(
+    r"(\S*/)?(lib)?(cuda|cudart|cublas|cublasLt|cudnn|nccl|cufft|curand|cusparse|cusolver|nvrtc|nvidia-ml|nvToolsExt|cupti|cufile)"
+    r"(64_\w+)?(\.so(\.\d+)*|\.dll|\.dylib)$"
+)
+_TOOL = re.compile(r"(\S*/)?(nvcc|ptxas|cuobjdump|nsys|ncu|cuda-gdb|compute-sanitizer|nvprof)(\.exe)?(\s|$)")
+_PACKAGE = re.compile(r"nvidia\.(nccl|cudnn|cublas|cuda_\w+|cufft|curand|cusparse|cusolver|nvjitlink|nvtx)\b")
+_FINDS = ("importlib.util.find_spec", "importlib.import_module", "ctypes.util.find_library", "importlib.metadata.version")
+_RUNS = re.compile(r"^(run|call|check_call|check_output|Popen|system|popen|getoutput|getstatusoutput|which)$")
+
+
+def find(source: Source) -> Iterator[Finding]:
+    python = source.python
+    for constant in python.of(ast.Constant):
+        value = constant.value
+        if not isinstance(value, str) or len(value) > 200 or constant in python.docstrings:
+            continue
+        loaded = _LIBRARY.match(value) and not isinstance(python.parent(constant), ast.JoinedStr)
+        if loaded or (_TOOL.match(value) and _is_run(source, constant)):
+            yield source.finding(RULE, *python.span(constant))
+    for call in python.calls(*_FINDS):
+        name = string(call.args[0]) if call.args else None
+        if name and (_PACKAGE.match(name) or name in ("cuda", "cudart", "nccl", "cudnn", "nvidia-ml")):
+            yield source.finding(RULE, *python.span(call.args[0]))
+
+
+def _is_run(source: Source, constant: ast.Constant) -> bool:
+    for above in source.python.ancestors(constant):
+        if isinstance(above, ast.Call):
+            func = above.func
+            last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+            return bool(_RUNS.match(last))
+        if not isinstance(above, ast.List | ast.Tuple | ast.BinOp | ast.JoinedStr):
+            return False
+    return False
+
+
+RULE = Rule(
+    id="cuda-library",
+    kind="capability",
+    languages=("python",),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="A shared library or a tool of CUDA that a program loads or runs by name: libcudart.so, libnccl.so, nvcc.",
+    why="It is part of CUDA's toolkit or of NVIDIA's driver, and is not there elsewhere.",
+    instead="Ask PyTorch for what the library is used for; keep the rest behind a test for CUDA.",
+    find=find,
+    cases=(
+        Case('print("libcudart.so was not found here")\n', 0, note="a message"),
+        Case('name = "nvcc"\n', 0, note="a key"),
+        Case('import ctypes\nlib = ctypes.CDLL("libcudart.so")\n'),
+        Case('import subprocess\nsubprocess.check_output([home + "/bin/nvcc", "-V"])\n'),
+        Case('import importlib.util\ns = importlib.util.find_spec("nvidia.nccl")\n'),
+        Case('so_file = "libnccl.so.2"\n'),
+    ),
+    hints=(b".so", b".dll", b"nvcc", b"ptxas", b"nvidia", b"find_library", b"nsys", b"ncu", b"nvprof", b"cuobjdump"),
+)

@@ -1,0 +1,59 @@
+"""Python on CUDA without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from windtunnel.port.finding import Finding
+from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._libraries import imports
+from windtunnel.port.source import Source
+
+
+def find(source: Source) -> Iterator[Finding]:
+    yield from imports(
+        source,
+        RULE,
+        "cupy",
+        "numba.cuda",
+        "pycuda",
+        "cudf",
+        "cuml",
+        "rmm",
+        "cuda.bindings",
+        "cuda.cudart",
+        "cuda.core",
+        "cupyx",
+        "cugraph",
+        "cucim",
+    )
+
+
+RULE = Rule(
+    id="cuda-python",
+    kind="capability",
+    languages=("python",),
+    targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
+    safety="none",
+    what="Python on CUDA without PyTorch: CuPy, numba.cuda, PyCUDA, cuDF, cuda-python.",
+    why="Those packages compile for, and speak to, CUDA's driver alone (CuPy also ROCm's).",
+    instead="Write the computation with PyTorch tensors, or with NumPy on the host.",
+    find=find,
+    cases=(
+        Case("cupy = None\n", 0),
+        Case("import numba\n", 0, note="numba itself compiles for the CPU"),
+        Case("import cupy as cp\nx = cp.zeros(3)\n", 1),
+        Case("from numba import cuda\n\n\n@cuda.jit\ndef k(x):\n    pass\n", 1),
+        Case("import numba.cuda\n", 1),
+        Case("import pycuda.autoinit\n", 1),
+    ),
+    hints=(
+        b"cupy",
+        b"numba",
+        b"pycuda",
+        b"cudf",
+        b"cuda",
+        b"rmm",
+        b"cuml",
+    ),
+)
