@@ -125,7 +125,7 @@ def run(
         fitted = read_parameters(parameters)
     reports: list[RunReport] = []
     refused: dict[str, str] = {}
-    with _output_to_stderr() if as_json else contextlib.nullcontext():
+    with output_to_stderr() if as_json else contextlib.nullcontext():
         for name in chips:
             if len(chips) > 1:
                 click.echo(f"{name}:", err=True)  # whose output comes next
@@ -202,7 +202,7 @@ def _show(reports: Sequence[RunReport], refused: dict[str, str], *, as_json: boo
 
 
 @contextlib.contextmanager
-def _output_to_stderr() -> Iterator[None]:
+def output_to_stderr() -> Iterator[None]:
     """What programs write to standard output goes to standard error, from processes that are started within as well."""
     sys.stdout.flush()
     try:

@@ -86,6 +86,8 @@ class Machine:
         self.launches: list[Launch] = []
         self.dropped = 0
         self.calls: dict[str, list[Any]] = {}
+        self.views: dict[str, list[Any]] = {}
+        self.dtypes: dict[str, set[str]] = {}
         self.stand_ins: dict[tuple[str, str], list[Any]] = {}
         self.began: Mark | None = None
         self.step_marks: list[Mark] = []
@@ -155,6 +157,11 @@ class Machine:
         self.operators += 1
         origin = self.sites.origin()
         if not plan.launches:
+            viewed = self.views.get(plan.call.op)
+            if viewed is None:
+                self.views[plan.call.op] = [1, 0.0, origin.site]
+            else:
+                viewed[0] += 1
             if origin.region not in FUSED_REGIONS:
                 self.timeline.host_s += self.host[self.launching].view_s
             return
@@ -178,6 +185,7 @@ class Machine:
 
     def _first_seen(self, call: Call) -> Price:
         """The price of a call with these operands; raises RuntimeError where the chip lacks their number type."""
+        self.dtypes.setdefault(SHOWN_AS.get(call.op, call.op), set()).update(t.dtype for t in (*call.inputs, *call.outputs))
         refuse_type(self.chip, call)
         price = self.pricing.call(call)
         if self.support.of(call.op).status == "cpu fallback" and self.support.of(call.op).always:

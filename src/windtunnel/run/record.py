@@ -98,6 +98,18 @@ class Support:
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """An operator that the program called on the chip: how often, where first, with which number types among its operands and
+    results. launches: whether it starts kernels; a view does not, and its number types are not kept."""
+
+    op: str
+    calls: int
+    site: Site | None
+    dtypes: tuple[str, ...] = ()
+    launches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class StandIn:
     """A value that nothing computed and the program asked for: what it was given instead, how often, where first."""
 
@@ -200,7 +212,7 @@ class RunReport:
     step_kind: what a step is ("optimizer step", "forward", "program"). The break-downs are per step, over the steps
     after the first where there are more. step_s: mean seconds a step; interval_s: its 80 % interval. peak_flops_per_s:
     the matrix unit's in ``dtype``; mfu: share of it. measured: what a real device took, where the program ran on one. served:
-    what an engine would run for a language model's forwards, where it was asked for.
+    what an engine would run for a language model's forwards, where it was asked for. called: every operator, native ones too.
     """
 
     program: str
@@ -234,3 +246,4 @@ class RunReport:
     notes: tuple[str, ...] = ()
     measured: Measured | None = None
     served: tuple[Served, ...] = ()
+    called: tuple[Called, ...] = ()

@@ -13,7 +13,7 @@ from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.run.forwards import Forwards
 from windtunnel.run.machine import SHOWN, Machine, Mark
 from windtunnel.run.overlap import exposed_s, overlap_note
-from windtunnel.run.record import Launch, MemoryReport, RunReport, Share, StepTime, Support
+from windtunnel.run.record import Called, Launch, MemoryReport, RunReport, Share, StepTime, Support
 from windtunnel.run.script import Ended
 from windtunnel.run.served import served_of
 from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_LINK_BYTES_PER_S
@@ -86,6 +86,7 @@ def report_of(
         },
         notes=(*_unlike(kind, steady), *_notes(machine), *overlap_note(launches, count), *said),
         served=served,
+        called=_called(machine),
     )
 
 
@@ -189,18 +190,34 @@ def _memory(machine: Machine) -> MemoryReport:
     return MemoryReport(machine.capacity, curve.peak, curve.reserved_peak, curve.peak_at_s, curve.points(), holders)
 
 
+def asked_as(op: str, device: str) -> str:
+    """The name under which the plugin of a device is asked about an operator of a report."""
+    return _ASKED.get(device, _FORWARD) if op == _BACKWARD else op
+
+
 def _support(machine: Machine) -> tuple[Support, ...]:
     """Operators that do not run as kernels of the chip, or of which that is not known; fall-backs first."""
     found = []
     for op, (calls, seconds, site) in machine.calls.items():
         if op.startswith("copy to ") or is_collective(op):
             continue
-        asked = _ASKED.get(machine.chip.device, _FORWARD) if op == _BACKWARD else op
-        status = machine.support.of(asked)
+        status = machine.support.of(asked_as(op, machine.chip.device))
         if status.status not in ("native", "composite"):
             found.append(Support(op, status.status, calls, seconds, site, status.via, status.note))
     order = {"cpu fallback": 0, "unknown": 1}
     return tuple(sorted(found, key=lambda s: (order.get(s.status, 2), -s.seconds)))
+
+
+def _called(machine: Machine) -> tuple[Called, ...]:
+    """Every operator, most often called first; what a plugin's own back end is not asked about (copies from and to the host,
+    collectives) is left out."""
+    found = [
+        Called(op, n, site, tuple(sorted(machine.dtypes.get(op, ()))), launches)
+        for calls, launches in ((machine.calls, True), (machine.views, False))
+        for op, (n, _, site) in calls.items()
+        if not op.startswith("copy to ") and not is_collective(op)
+    ]
+    return tuple(sorted(found, key=lambda c: (-c.calls, c.op)))
 
 
 def _peak(machine: Machine) -> tuple[str, float]:
