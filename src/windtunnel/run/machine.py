@@ -19,7 +19,7 @@ from windtunnel.run.memory import Holders, MemoryCurve
 from windtunnel.run.pricing import Price, Pricing
 from windtunnel.run.record import Holder, Launch, StandIn
 from windtunnel.run.script import StopProgram
-from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_LINK_BYTES_PER_S, refuse_type
+from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_FLOPS_PER_S, HOST_LINK_BYTES_PER_S, refuse_type
 from windtunnel.run.timeline import Timeline
 from windtunnel.workload.ops import Collective
 from windtunnel.workload.program.call import Call, Site, Step
@@ -209,7 +209,7 @@ class Machine:
         """The chip's plugin runs the operator on the host: operands go there, the result comes back, and everything waits."""
         self.timeline.synchronize()
         moved = sum(t.bytes for t in call.inputs) + sum(t.bytes for t in call.outputs)
-        seconds = moved / HOST_LINK_BYTES_PER_S + moved / HOST_BYTES_PER_S
+        seconds = moved / HOST_LINK_BYTES_PER_S + max(moved / HOST_BYTES_PER_S, price.flops / HOST_FLOPS_PER_S)
         there = Price(seconds, "host", "cpu fallback", price.flops, price.bytes, Evidence.DATASHEET, 1.0, "cpu")
         self._launch(call.op, there, origin, self.host["eager"].call_s)
         self.timeline.synchronize()

@@ -16,7 +16,7 @@ from windtunnel.run.overlap import exposed_s, overlap_note
 from windtunnel.run.record import Called, Launch, MemoryReport, RunReport, Share, StepTime, Support
 from windtunnel.run.script import Ended
 from windtunnel.run.served import served_of
-from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_LINK_BYTES_PER_S
+from windtunnel.run.targets import HOST_BYTES_PER_S, HOST_FLOPS_PER_S, HOST_LINK_BYTES_PER_S
 from windtunnel.workload.program.work import is_collective, known
 
 MOST_LISTED = 5000
@@ -243,7 +243,7 @@ def _notes(machine: Machine) -> tuple[str, ...]:
     if any(launch.family in ("copy", "cpu fallback") for launch in machine.launches):
         notes.append(
             f"copies between host and chip at {HOST_LINK_BYTES_PER_S / 1e9:.0f} GB/s (PCIe 4.0 x16) and operators on the host at "
-            f"{HOST_BYTES_PER_S / 1e9:.0f} GB/s are assumed; the catalogue does not know this host"
+            f"{HOST_BYTES_PER_S / 1e9:.0f} GB/s and {HOST_FLOPS_PER_S / 1e12:.0f} TFLOP/s are assumed; the catalogue does not know this host"
         )
     if machine.dropped:
         notes.append(f"{machine.dropped} launches beyond the first {len(machine.launches)} are in the steps' times alone")

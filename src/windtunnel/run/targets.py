@@ -14,6 +14,10 @@ HOST_BYTES_PER_S = 100e9
 """What the host reads and writes while it runs an operator in a chip's stead: half of an eight-channel DDR4-3200 socket's
 204.8 GB/s (JEDEC). An assumption, and the report says so."""
 
+HOST_FLOPS_PER_S = 1e12
+"""What the host multiplies and adds meanwhile: half of the FP32 peak of 32 cores with one 512-bit unit each at 2 GHz. An
+assumption as well."""
+
 
 def refuse_type(chip: Chip, call: Call) -> None:
     """Raises RuntimeError, as the chip's plugin would, where it has no arithmetic for the type of a call's operands."""

@@ -98,13 +98,19 @@ def test_a_cuda_chip_has_no_npu(cuda: VirtualChip) -> None:
 def test_tf32_is_what_the_program_allows(cuda: VirtualChip) -> None:
     pricing = cuda.machine.pricing
     try:
+        # the switches are the process's, and other tests turn them
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = True
         assert (pricing.allow_tf32, pricing.allow_tf32_convolutions) == (False, True)
+        torch.backends.cudnn.allow_tf32 = False
+        assert not pricing.allow_tf32_convolutions
         torch.set_float32_matmul_precision("high")
         assert pricing.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = False
         assert not pricing.allow_tf32
     finally:
         torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = True
 
 
 def test_default_devices(on) -> None:  # type: ignore[no-untyped-def]

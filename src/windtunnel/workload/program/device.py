@@ -155,7 +155,7 @@ class VirtualDevice:
         self.sites = sites
         self.visible = torch.device(name, 0)
         self.recorder = Recorder(listener, {**TRANSFERS, **DYNAMIC, **STORAGES, **(special or {})}, SHAPES, values=values)
-        self.functions = Functions(name, sites.region, values=values)
+        self.functions = self.recorder.functions = Functions(name, sites.region, values=values)
         if values:
             self.functions.layer = partial(with_values, self.recorder)
         self._undo = ExitStack()

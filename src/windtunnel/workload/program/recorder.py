@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -56,6 +57,7 @@ class Recorder(TorchDispatchMode):
         self._shapes = shapes
         self._plans: dict[Any, Plan] = {}
         self._composite: dict[Any, Any] = {}
+        self.functions: AbstractContextManager[Any] | None = None  # the function mode that goes with this one
         self.generator = torch.Generator(device="cpu")
         self.generator.manual_seed(0)
         self.drawn: dict[Any, torch.Tensor] = {}
@@ -133,8 +135,9 @@ class Recorder(TorchDispatchMode):
         if plan is None:
             whole = self._composite_key(func)
             if whole is not None:
-                with self, torch._C._EnableTorchFunction():
-                    return func._op_dk(whole, *args, **kwargs)
+                # what it calls goes through both modes again, the operator itself does not
+                with self, torch._C._EnableTorchFunction(), self.functions or nullcontext():
+                    return torch._C._skip_one_hop_torch_function(func._op_dk, (), (whole, *args), kwargs)
             plan = self.plan(func, args, kwargs, tensors)
             if func not in BY_NUMBERS:
                 self._plans[key] = plan
