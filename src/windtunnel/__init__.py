@@ -129,7 +129,8 @@ if not TYPE_CHECKING:  # a type checker reads the imports above, and tells a nam
                     raise
                 from windtunnel.errors import UnsupportedError
 
-                raise UnsupportedError(f"windtunnel.{name} needs PyTorch; install it with: pip install 'windtunnel[run]'") from None
+                told = f"windtunnel.{name} needs PyTorch; install it with: pip install 'windtunnel[run]'"
+                raise UnsupportedError(told) from None
             globals()[name] = value
             return value
         if f"{__name__}.{name}" in _VERBS:

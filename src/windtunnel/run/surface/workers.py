@@ -12,7 +12,6 @@ from torch.utils.data._utils import collate
 
 from windtunnel.run.surface.state import DeviceState
 from windtunnel.workload.program.device import VirtualDevice
-from windtunnel.workload.program.recorder import Recorder
 from windtunnel.workload.program.tensors import is_host, native_type
 
 _active: list[tuple[VirtualDevice, DeviceState]] = []
@@ -57,6 +56,7 @@ def _in_child() -> None:
     for device, state in _active:
         state.forked = True
         functions = device.functions
+        device.recorder.keeps_shapes_of_host = False
 
         def place(where: Any, place: Any = functions.place, native: Any = functions.native, state: DeviceState = state) -> Any:
             found = place(where)
@@ -67,7 +67,6 @@ def _in_child() -> None:
         functions.place = place  # type: ignore[method-assign, assignment]
     if not _active:
         return
-    Recorder._large_on_host = lambda *_: False  # type: ignore[method-assign]
     plain = collate.default_collate_fn_map[torch.Tensor]
 
     def collated(batch: Any, **options: Any) -> Any:

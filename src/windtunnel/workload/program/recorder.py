@@ -52,6 +52,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.listener = listener
         self.values = values
+        self.keeps_shapes_of_host = not values
         self.device = native_device()
         self._special = special
         self._shapes = shapes
@@ -85,7 +86,7 @@ class Recorder(TorchDispatchMode):
             on |= self._scan(value, tensors, key)
         if on & 1:
             return self._on_device(func, args, kwargs, tensors, tuple(key))
-        if on & 2 or (not self.values and makes_large(func, args, kwargs)):
+        if on & 2 or (self.keeps_shapes_of_host and makes_large(func, args, kwargs)):
             result = self._handled(func, args, kwargs, tensors)
             return shaped(func, args, kwargs, tensors) if result is NotImplemented else result
         return func(*args, **kwargs)
