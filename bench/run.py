@@ -21,10 +21,11 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench import gemm, programs, serving, speed, training  # noqa: E402
+from bench import gemm, programs, programs_run, serving, speed, training  # noqa: E402
 
 SERVING = HERE / "measured" / "serving.csv"
 PROGRAMS = HERE / "measured" / "programs.csv"
+NO_PROGRAMS = "torch, transformers and timm are not installed"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,35 @@ def published_training() -> list[Line]:
     ]
 
 
+def recording() -> list[Line]:
+    if not programs_run.installed():
+        return [Line("DeepSeek-V3 671B, one forward, 4,096 tokens", "<= 8 s CPU, 700 MB", NO_PROGRAMS, "10.8 s", None)]
+    seconds, megabytes = programs_run.deepseek_v3()
+    microseconds = programs_run.recording_us()
+    spent = f"{seconds:.1f} s, {megabytes:.0f} MB"
+    small = seconds <= 8.0 and megabytes <= 700.0
+    return [
+        Line("DeepSeek-V3 671B, one forward, 4,096 tokens", "<= 8 s CPU, 700 MB", spent, "10.8 s (msmodeling)", small),
+        Line("recording an operator, beyond PyTorch's own", "<= 60 us", f"{microseconds:.0f} us", "", microseconds <= 60.0),
+    ]
+
+
+def real_programs() -> list[Line]:
+    if not programs_run.installed():
+        return [Line("GPT-2 with --values: the CPU's losses", "identical", NO_PROGRAMS, "", None)]
+    here, there = programs_run.gpt2_losses()
+    models = programs_run.timm_models()
+    stopped = {name: why for name, why in models.items() if why}
+    for name, why in stopped.items():
+        print(f"{name}: {why}")
+    same = bool(here) and here == there
+    ran = f"{len(models) - len(stopped)} of {len(models)}"
+    return [
+        Line("GPT-2 with --values: the CPU's losses", "identical", "identical" if same else "they differ", "", same),
+        Line("models of timm that infer and train", "20", ran, "", len(models) - len(stopped) >= 20),
+    ]
+
+
 def pace() -> list[Line]:
     warm = speed.warm_prediction_ms()
     seconds, megabytes = speed.search()
@@ -121,7 +151,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     args = parser.parse_args()
     parts: list[Callable[[], list[Line]]] = (
-        [pace] if args.quick else [accuracy, products, whole_programs, published_training, pace]
+        [recording, pace]
+        if args.quick
+        else [accuracy, products, whole_programs, published_training, real_programs, recording, pace]
     )
     lines = [line for part in parts for line in part()]
     verdict = {True: "met", False: "MISSED", None: ""}
