@@ -13,7 +13,7 @@ from windtunnel.port.source import Source
 _CMAKE = re.compile(
     r"\b(?:find_package|find_dependency|CPMFindPackage|rapids_find_package)\s*\(\s*(?P<package>(?:CUDA|CUDAToolkit|CUDNN|CuDNN|cuDNN|NCCL|CUTLASS"
     r"|NvidiaCutlass|Thrust|CUB|CCCL|TensorRT|cuda|cudnn|nccl)\b)"
-    r"|\b(?:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\bproject\s*\([^)]*?\bLANGUAGES\b[^)]*?\b(?P<project>CUDA)\b"
+    r"|\b(?:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\bproject\s*\([^()]{0,500}?\bLANGUAGES\b[^()]{0,200}?\b(?P<project>CUDA)\b"
     r"|(?<![\w${])(?P<name>CMAKE_CUDA_\w+|CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
     r"|CUDA_RUNTIME_LIBRARY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
     r"|(?P<target>(?<![\w:])CUDA::\w+|\btorch_cuda\b)|\b(?P<function>cuda_(?:add_(?:library|executable|cublas_to_target|cufft_to_target)|compile\w*"
