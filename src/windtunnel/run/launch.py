@@ -46,10 +46,10 @@ def run_program(
             report.notes += ("served: not known: it is told of virtual chips alone",)
         return report
     place(on)
-    options = dict(
-        script=script, args=list(args), on=on, module=module, steps=steps, values=values, clock=clock, graph=graph,
-        keep_launches=keep_launches, limit_memory=limit_memory, parameters=parameters, served=served,
-    )  # fmt: skip
+    options = {
+        "script": script, "args": list(args), "on": on, "module": module, "steps": steps, "values": values, "clock": clock,
+        "graph": graph, "keep_launches": keep_launches, "limit_memory": limit_memory, "parameters": parameters, "served": served,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="windtunnel-") as folder:
         told, found = Path(folder) / "options", Path(folder) / "report"
         told.write_bytes(pickle.dumps(options))
@@ -63,7 +63,7 @@ def run_program(
                 continue  # the program was interrupted too, and reports what it has
         if not found.exists():
             return _killed(script, on, process.returncode)
-        result = pickle.loads(found.read_bytes())  # noqa: S301 - written by our own process
+        result = pickle.loads(found.read_bytes())
     if isinstance(result, WindtunnelError):
         raise result
     assert isinstance(result, RunReport)
@@ -86,7 +86,7 @@ def _in_this_process(told: Path, found: Path) -> int:
     from windtunnel.run.virtual import VirtualChip
     from windtunnel.workload.program.vision import declare_torchvision
 
-    options = pickle.loads(told.read_bytes())  # noqa: S301 - written by our own process
+    options = pickle.loads(told.read_bytes())
     try:
         chip = VirtualChip(
             options["on"], values=options["values"], virtual_clock=options["clock"] == "virtual", graph=options["graph"],

@@ -29,11 +29,12 @@ from windtunnel.workload.program.sites import Origin, Sites
 MOST_LAUNCHES = 400_000
 """Launches that are kept one by one; a longer run keeps its first ones, and its steps' times to the end."""
 
+_FUSED, _ATTENTION = "_scaled_dot_product_fused_attention_overrideable", "scaled_dot_product_attention"
 SHOWN_AS = {
-    "aten._scaled_dot_product_fused_attention_overrideable.default": "aten.scaled_dot_product_attention.default",
-    "aten._scaled_dot_product_fused_attention_overrideable_backward.default": "aten.scaled_dot_product_attention_backward.default",
-    "_scaled_dot_product_fused_attention_overrideable": "scaled_dot_product_attention",
-    "_scaled_dot_product_fused_attention_overrideable_backward": "scaled_dot_product_attention_backward",
+    f"aten.{_FUSED}.default": f"aten.{_ATTENTION}.default",
+    f"aten.{_FUSED}_backward.default": f"aten.{_ATTENTION}_backward.default",
+    _FUSED: _ATTENTION,
+    f"{_FUSED}_backward": f"{_ATTENTION}_backward",
 }
 """Operators that stand for what the program called, under the name by which it called it."""
 SHOWN = frozenset(SHOWN_AS.values())

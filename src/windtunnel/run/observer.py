@@ -55,11 +55,11 @@ def _made_of_others(func: Any) -> bool:
     return func.namespace == "aten" and torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
 
 
-class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Operators(TorchDispatchMode):
     """Times each operator that reaches the dispatcher while it is on; views do nothing and are not timed."""
 
     def __init__(self, device: Device) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.device = device
         self.ran: list[Ran] = []
         self.own_s = 0.0

@@ -243,7 +243,8 @@ def _notes(machine: Machine) -> tuple[str, ...]:
     if any(launch.family in ("copy", "cpu fallback") for launch in machine.launches):
         notes.append(
             f"copies between host and chip at {HOST_LINK_BYTES_PER_S / 1e9:.0f} GB/s (PCIe 4.0 x16) and operators on the host at "
-            f"{HOST_BYTES_PER_S / 1e9:.0f} GB/s and {HOST_FLOPS_PER_S / 1e12:.0f} TFLOP/s are assumed; the catalogue does not know this host"
+            f"{HOST_BYTES_PER_S / 1e9:.0f} GB/s and {HOST_FLOPS_PER_S / 1e12:.0f} TFLOP/s are assumed; the "
+            "catalogue does not know this host"
         )
     if machine.dropped:
         notes.append(f"{machine.dropped} launches beyond the first {len(machine.launches)} are in the steps' times alone")

@@ -31,14 +31,27 @@ class VirtualChip:
     """
 
     def __init__(
-        self, on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
-        limit_memory: bool = True, parameters: Mapping[str, Any] | None = None, served: bool = False,
+        self,
+        on: str,
+        *,
+        values: bool = False,
+        virtual_clock: bool = False,
+        graph: bool = False,
+        steps: int | None = None,
+        limit_memory: bool = True,
+        parameters: Mapping[str, Any] | None = None,
+        served: bool = False,
     ) -> None:
         self.place = place(on)
         self.values = values
         self.machine = Machine(
-            self.place.chip, self.place.links, ranks=self.place.ranks, launching="graph" if graph else "eager", steps=steps,
-            limit_memory=limit_memory, parameters=parameters,
+            self.place.chip,
+            self.place.links,
+            ranks=self.place.ranks,
+            launching="graph" if graph else "eager",
+            steps=steps,
+            limit_memory=limit_memory,
+            parameters=parameters,
         )
         self.forwards = Forwards(self.machine) if served else None
         self._virtual_clock = virtual_clock
@@ -76,8 +89,14 @@ class VirtualChip:
 
 
 def virtual(
-    on: str, *, values: bool = False, virtual_clock: bool = False, graph: bool = False, steps: int | None = None,
-        limit_memory: bool = True, served: bool = False,
+    on: str,
+    *,
+    values: bool = False,
+    virtual_clock: bool = False,
+    graph: bool = False,
+    steps: int | None = None,
+    limit_memory: bool = True,
+    served: bool = False,
 ) -> VirtualChip:
     """A chip that is not there, to be entered with ``with``. Raises UnknownNameError with the nearest name,
     MissingFactError where the chip's memory or bandwidth is not known."""

@@ -127,13 +127,15 @@ class Functions(TorchFunctionMode):
         torch._C._swap_tensor_impl(tensor, moved)
 
     def _attention(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None, dropout_p: float = 0.0,
-        is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
+        dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
     ) -> torch.Tensor:  # fmt: skip
         """One fused kernel, as accelerators run it; with values, what the CPU would run, so that the numbers are the CPU's."""
-        plain = dict(attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa)
+        plain: dict[str, Any] = {
+            "attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa,
+        }  # fmt: skip
         if native_type(query) != self.native.type or type(query) not in (torch.Tensor, torch.nn.Parameter) or query.dim() != 4:
-            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **plain)  # type: ignore[arg-type]
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **plain)
         if not self.values:
             fused = _aten._scaled_dot_product_fused_attention_overrideable(
                 query, key, value, attn_mask, dropout_p, is_causal, False, scale=scale
@@ -143,7 +145,7 @@ class Functions(TorchFunctionMode):
             behind = [value_of(t) for t in (query, key, value)]
             fused_on_cpu = all(t is not None for t in behind) and torch._fused_sdp_choice(*behind, **plain) == 1  # type: ignore[arg-type]
         if not fused_on_cpu:
-            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **plain)  # type: ignore[arg-type]
+            return torch.nn.functional.scaled_dot_product_attention(query, key, value, **plain)
         if attn_mask is not None and attn_mask.dtype is torch.bool:
             attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype).masked_fill_(attn_mask.logical_not(), float("-inf"))
         out = _aten._scaled_dot_product_flash_attention_for_cpu(

@@ -1,4 +1,4 @@
-"""What an operator gives back, told from its operands' shapes alone: found once for each pattern of arguments, then remembered."""
+"""What an operator gives back, told from its operands' shapes: found once for each pattern of arguments, then remembered."""
 
 from __future__ import annotations
 
@@ -163,7 +163,9 @@ def infer(
             changed = (size, stride) != before[base]
             outputs.append(Same(base, (size, stride, int(value.storage_offset())) if changed else None))
         elif value.untyped_storage()._cdata in storages:
-            outputs.append(Viewed(storages[value.untyped_storage()._cdata], size, stride, int(value.storage_offset()), value.dtype))
+            outputs.append(
+                Viewed(storages[value.untyped_storage()._cdata], size, stride, int(value.storage_offset()), value.dtype)
+            )
         else:
             outputs.append(Made(size, stride, value.dtype, value.untyped_storage().nbytes()))
     call = _call(func, args, kwargs, outputs, tensors)
