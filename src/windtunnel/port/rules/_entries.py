@@ -48,7 +48,7 @@ _KEY = re.compile(
     r"""(?P<quote>["'])(?P<quoted>(?:(?!(?P=quote)).)*)(?P=quote)\s*:(?=\s|$)|(?P<plain>[^\s\-?#&*!|>@%"'\[\]{},:][^\n]*?|-[^\s][^\n]*?)\s*:(?=\s|$)"""
 )
 _BLOCK = re.compile(r"[|>][+\-\d]*\s*$")
-_PROPERTY = re.compile(r"(?:[&!][^\s\[\]{},]*\s+)+")
+_PROPERTY = re.compile(r"(?:[&!][^\s\[\]{},]*(?:\s+|$))+")
 
 
 @lru_cache(maxsize=4)
@@ -97,7 +97,7 @@ def _yaml(text: str) -> Iterator[Entry]:
         key = _KEY.match(stripped) if stripped[0] not in "[{" else None
         if key is None:
             if path and path[-1] == "[]":
-                position, found = _value(text, start + at, end, path, "", start + at, start + at, at, document)
+                position, found = _value(text, start + at, end, path, "", start + at, start + at, open_levels[-1][0], document)
                 yield from found
             continue
         name = key["quoted"] if key["quoted"] is not None else key["plain"]
@@ -146,6 +146,8 @@ def _block_end(text: str, at: int, indent: int) -> int:
     return len(text)
 
 
+_DEEPEST = 200
+"""Collections within collections beyond which nobody wrote the file by hand; what follows is not read."""
 _TOKEN = re.compile(r"""[\[\]{},]|:(?=[\s"'\[{]|$)|"(?:\\.|[^"\\])*"|'[^']*'|[^\s\[\]{},:"'](?:[^\[\]{},:\n]|:(?!\s))*|:""")
 
 
@@ -171,6 +173,8 @@ def _flow(text: str, at: int, path: tuple[str, ...], document: int = 0) -> tuple
     for token in _TOKEN.finditer(text, at):
         mark = token.group()
         if mark in ("[", "{"):
+            if len(levels) == _DEEPEST:
+                return len(text), found
             if not levels:
                 where.append(path)
             else:

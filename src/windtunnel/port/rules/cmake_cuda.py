@@ -13,9 +13,10 @@ from windtunnel.port.source import Source
 _CMAKE = re.compile(
     r"\b(?:find_package|find_dependency|CPMFindPackage|rapids_find_package)\s*\(\s*(?P<package>(?:CUDA|CUDAToolkit|CUDNN|CuDNN|cuDNN|NCCL|CUTLASS"
     r"|NvidiaCutlass|Thrust|CUB|CCCL|TensorRT|cuda|cudnn|nccl)\b)"
-    r"|\b(?:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\bproject\s*\([^()]{0,500}?\bLANGUAGES\b[^()]{0,200}?\b(?P<project>CUDA)\b"
-    r"|(?<![\w${])(?P<name>CMAKE_CUDA_\w+|CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
+    r"|\b(?:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\bproject\s*\(\s*\w+[^()\"]{0,300}?\b(?P<project>CUDA)\b"
+    r"|(?<!\w)(?P<compiler>CMAKE_CUDA_\w+)|(?<![\w${])(?P<name>CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
     r"|CUDA_RUNTIME_LIBRARY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
+    r"|\btarget_link_libraries\s*\([^()]{0,500}?\s(?P<linked>cuda|cudart|cublas|cudnn|cufft|curand|cusolver|cusparse|nccl|nvrtc)(?=[\s)])"
     r"|(?P<target>(?<![\w:])CUDA::\w+|\btorch_cuda\b)|\b(?P<function>cuda_(?:add_(?:library|executable|cublas_to_target|cufft_to_target)|compile\w*"
     r"|include_directories|select_nvcc_arch_flags|build_\w+|link_\w+|wrap_srcs|to_hip\w*))\s*\("
     r"|(?P<compiled>\$<(?:\$<)?COMPILE_LANG(?:UAGE|_AND_ID):CUDA\b[^>]*>)|\b(?:LANGUAGE)\s+(?P<property>CUDA)\b"
@@ -44,8 +45,10 @@ RULE = Rule(
     cases=(
         Case("# enable_language(CUDA)\n#[[ find_package(CUDAToolkit)\n]]\nproject(cuda_x LANGUAGES CXX)\n", 0),
         Case('add_library(my_cuda a.cpp)\nif(USE_CUDA)\nendif()\nfind_package(Torch)\noption(WITH_CUDA "x" ON)\n', 0),
-        Case('message(STATUS "${CMAKE_CUDA_COMPILER}")\n', 0, note="read, not set"),
         Case("find_package(CUDAToolkit REQUIRED)\nfind_package( CUDA 11 )\nenable_language(CUDA)\n", 3),
+        Case(
+            "project(g CXX CUDA)\ntarget_link_libraries(g PUBLIC cuda)\nif(${CMAKE_CUDA_COMPILER_VERSION} LESS 12)\nendif()\n", 3
+        ),
         Case("project(x\n  LANGUAGES CXX CUDA)\n"),
         Case("set(CMAKE_CUDA_ARCHITECTURES 80 90)\nset_target_properties(x PROPERTIES CUDA_ARCHITECTURES native)\n", 2),
         Case("target_link_libraries(x PRIVATE CUDA::cudart CUDA::cublas)\ncuda_add_library(y a.cu)\n", 3),

@@ -47,7 +47,8 @@ RULE = Rule(
     what="Handing NVIDIA's chips to a Compose service: runtime: nvidia, devices of the driver nvidia, gpus: all.",
     why="Only NVIDIA's container runtime knows these names; without it the service does not start.",
     instead="Take runtime and driver from variables that are nvidia by default, and keep devices in a file of overrides "
-    "for each vendor: runtime ascend with ASCEND_VISIBLE_DEVICES, mthreads with MTHREADS_VISIBLE_DEVICES, /dev/cambricon_dev0, /dev/dri.",
+    "for each vendor: runtime ascend with ASCEND_VISIBLE_DEVICES, mthreads with MTHREADS_VISIBLE_DEVICES, "
+    "/dev/cambricon_dev0, /dev/dri.",
     find=find,
     cases=(
         Case("services:\n  a:\n    image: x\n    # runtime: nvidia\n    environment:\n      driver: nvidia\n", 0),

@@ -15,7 +15,7 @@ _INDEX = re.compile(
     r"|pypi\.(?:ngc\.)?nvidia\.com[^\s\"'<>,]*"
     r"|developer\.download\.nvidia\.\w+/[^\s\"'<>]*|nvidia\.github\.io/[^\s\"'<>]*|-cu1\d\d[^\s\"'<>]*|/cu1\d\d/[^\s\"'<>]*)"
     r"|(?<=[\w\"'}*])\+cu(?:\d{2,3}\b|\$\{?\w+[^\s\"'};,]*\}?|(?=\$))"
-    r"|(?:(?<=-c )|(?<=--channel ))nvidia(?=[\s/])|^[ \t]*-[ \t]+nvidia[ \t]*$",
+    r"|(?:(?<=-c )|(?<=--channel ))nvidia(?=[\s/])|(?<=- )nvidia(?=[ \t]*\r?$)",
     re.M,
 )
 

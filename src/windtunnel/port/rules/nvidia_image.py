@@ -20,10 +20,10 @@ _IMAGE = re.compile(
 )
 _WHERE = re.compile(
     r"^[ \t]*(?:FROM[ \t]+(?:--\S+[ \t]+)?|From:[ \t]*"
-    r"|-?[ \t]*[\"']?(?:image|container|docker|base_image|repository|\w*_?image)[\"']?[ \t]*[:=][ \t]*[\"']?"
+    r"|(?:-[ \t]*)?[\"']?(?:image|container|docker|base_image|repository|\w*_?image)[\"']?[ \t]*[:=][ \t]*[\"']?"
     r"|ARG[ \t]+\w+[ \t]*=[ \t]*[\"']?|-[ \t]+[\"']?(?=nvcr\.io|nvidia/|pytorch/)"
     r"|(?:export[ \t]+)?\w*IMAGE\w*[ \t]*[:?]?=[ \t]*[\"']?)"
-    r"|\bdocker[ \t]+(?:run|pull|build|create)\b(?:\\\r?\n|[^\n])*?"
+    r"|\bdocker[ \t]+(?:run|pull|build|create)\b(?:\\\r?\n|[^\n]){0,1000}?"
     r"(?=[\s\"'](?:docker\.io/)?(?:nvcr\.io/|nvidia/|pytorch/))[\s\"']"
     r"|docker://",
     re.M | re.I,
