@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -58,7 +58,7 @@ class Recorder(TorchDispatchMode):
         self._shapes = shapes
         self._plans: dict[Any, Plan] = {}
         self._composite: dict[Any, Any] = {}
-        self.functions: AbstractContextManager[Any] | None = None  # the function mode that goes with this one
+        self.functions: Any = None  # the function mode that goes with this one
         self.generator = torch.Generator(device="cpu")
         self.generator.manual_seed(0)
         self.drawn: dict[Any, torch.Tensor] = {}
@@ -68,8 +68,10 @@ class Recorder(TorchDispatchMode):
         return False  # nothing is compiled here, and asking would import the compiler
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if _mode_of(_FAKE) is not None:
-            return func(*args, **(kwargs or {}))  # PyTorch asks for shapes alone, in a mode that lies below this one
+        if _mode_of(_FAKE) is not None:  # PyTorch asks for shapes alone, in a mode that lies below this one
+            if kwargs and "device" in kwargs and self.functions is not None:  # which it may name as the program does
+                kwargs = {**kwargs, "device": self.functions.place(kwargs["device"])}
+            return func(*args, **(kwargs or {}))
         if types and not _PLAIN.issuperset(types):
             return NotImplemented  # a tensor subclass (DTensor ...) unpacks itself first; its parts come here
         with torch._C.DisableTorchFunction():  # a program's default device must not reach what is done here
