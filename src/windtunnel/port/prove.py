@@ -111,7 +111,7 @@ def prove(
         notes += said
         if needs and not cuda_items:
             obstacles.append("the program does nothing without CUDA, and could not be compared on a virtual one either")
-        targets = [*_virtual_runs(stage, to, chips), *_real_runs(stage, to)]
+        targets = [*_virtual_runs(stage, to, chips, after), *_real_runs(stage, to)]
         loaded = set(after.loaded(stage.tree))
         return ProveReport(
             program=" ".join([script, *args]),
@@ -315,11 +315,12 @@ def _on_cuda(stage: _Stage) -> tuple[tuple[Item, ...], str, list[str]]:
     return compared(before, after, again), where, []
 
 
-def _virtual_runs(stage: _Stage, to: Sequence[str], chips: Sequence[str]) -> Iterator[TargetRun]:
+def _virtual_runs(stage: _Stage, to: Sequence[str], chips: Sequence[str], on_cpu: Run) -> Iterator[TargetRun]:
+    """on_cpu: the rewritten program's run on the CPU, which needs no other."""
     for target, chip in zip(to, chips, strict=True):
         if target == "cpu":
-            run = stage.run("after")
-            yield TargetRun(target, "this machine's CPU", True, run.status == 0, run.complaint() if run.status else "")
+            told = on_cpu.complaint() if on_cpu.status else ""
+            yield TargetRun(target, "this machine's CPU", True, on_cpu.status == 0, told)
             continue
         if not chip:
             yield TargetRun(target, "no chip of the catalogue", False, None, "not tried: the catalogue has no chip of it")
