@@ -78,6 +78,8 @@ def install_settings(device: VirtualDevice, state: DeviceState) -> None:
     else:
         device.patch(torch.version, "cuda", CUDA_VERSION)
         device.patch(torch.backends.cudnn, "is_available", lambda: True)
+        kinds = torch.backends.cudnn.CUDNN_TENSOR_DTYPES
+        device.patch(torch.backends.cudnn, "is_acceptable", lambda tensor: tensor.is_cuda and tensor.dtype in kinds)
     device.patch(torch.backends.cuda, "is_built", lambda: True)
     device.patch(torch.cuda.nvtx, "_nvtx", _Ranges())
     device.patch(torch.cuda, "cudart", _Runtime)
