@@ -157,7 +157,9 @@ def fix_bytes(
     """A file's text after its fixes (with its byte order mark), or why it cannot be read."""
     try:
         if not hinted(language, raw):
-            return FixedText(source_of(path, raw, language).text if not raw.isascii() else raw.decode())
+            if not raw.isascii():
+                source_of(path, raw, language)  # what cannot be read is told, though nothing would be looked for in it
+            return FixedText(raw.decode("utf-8"))
         source = source_of(path, raw, language)
         if source.language == "python":
             source.python  # noqa: B018
@@ -259,6 +261,8 @@ class _Homes:
 
     def of(self, finding: Finding) -> top.Home | str | None:
         offset = min(e.start for e in finding.edits)
+        if top.needs_only_torch(finding) and self._says_torch(finding):
+            return None
         inner = top.function_home(self.python, offset)
         home: top.Home | str = self.module
         if isinstance(home, str):
@@ -266,7 +270,7 @@ class _Homes:
                 return self._in_other_cell(finding) or home
             home = inner
         if top.evaluated_early(self.python, offset, home):
-            return top.TOO_EARLY
+            return top.CONDITIONAL if home.conditional else top.TOO_EARLY
         own = top.own_lines(self.python, home.body)
         for line in top.names_lines(finding.needs, home.name):
             name = line.split(" ", 1)[0]
@@ -275,6 +279,12 @@ class _Homes:
         if top.needs_only_torch(finding) and not home.adds_import:
             return None
         return home
+
+    def _says_torch(self, finding: Finding) -> bool:
+        """Whether what is replaced calls PyTorch by the name that stands in its place afterwards."""
+        name = top.torch_name(self.python) + "."
+        text = self.python.source.text
+        return all(text.startswith(name, e.start) for e in finding.edits if e.text.startswith(name))
 
     def _in_other_cell(self, finding: Finding) -> top.Home | None:
         """In a notebook, the end of the imports of a cell that does not import torch itself, where an earlier one does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 from dataclasses import dataclass
 
 from windtunnel.port.finding import Edit, Finding
@@ -26,13 +27,15 @@ FAMILY = frozenset(
 @dataclass(frozen=True)
 class Home:
     """A body that imports PyTorch without a condition. at: the character after the line of its last import (new names go
-    there); name: what PyTorch is called there; indent: white space before its lines; adds_import: whether torch must be added."""
+    there); name: what PyTorch is called there; indent: white space before its lines; adds_import: whether torch must be added.
+    conditional: whether it is a branch of the file's level (``if is_torch_available():``), which may not have been taken."""
 
     body: tuple[int, int]
     at: int
     name: str
     indent: str
     adds_import: bool = False
+    conditional: bool = False
 
 
 def module_home(python: PythonTree) -> Home | str:
@@ -40,8 +43,9 @@ def module_home(python: PythonTree) -> Home | str:
     home = _home(python, python.tree.body, (0, len(python.source.text)), "")
     if home:
         return home
-    if any(_imports_torch(s) for s in ast.walk(python.tree) if isinstance(s, ast.stmt) and _is_top(python, s)):
-        return CONDITIONAL
+    conditional = _conditional_home(python)
+    if conditional:
+        return conditional
     last = None
     for statement in python.tree.body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
@@ -54,6 +58,23 @@ def module_home(python: PythonTree) -> Home | str:
         return NO_TORCH
     end = _run_end(python, python.tree.body, python.tree.body.index(last))
     return Home((0, len(python.source.text)), end, "torch", "", adds_import=True)
+
+
+def _conditional_home(python: PythonTree) -> Home | None:
+    """The first branch of the file's own level that imports PyTorch."""
+    for statement in (*python.of(ast.Import),):
+        above = python.parent(statement)
+        if not _imports_torch(statement) or not isinstance(above, ast.If | ast.Try) or not _is_top(python, statement):
+            continue
+        if isinstance(above, ast.If) and "TYPE_CHECKING" in ast.unparse(above.test):
+            continue
+        for body in (above.body, above.orelse):
+            if statement in body:
+                start = python.source.starts[statement.lineno - 1]
+                indent = python.source.text[start : python.start(statement)]
+                home = None if indent.strip() else _home(python, body, (start, len(python.source.text)), indent)
+                return dataclasses.replace(home, conditional=True) if home else None
+    return None
 
 
 def function_home(python: PythonTree, offset: int) -> Home | None:
@@ -106,22 +127,20 @@ def _run_end(python: PythonTree, body: list[ast.stmt], first: int) -> int:
 
 
 def evaluated_early(python: PythonTree, offset: int, home: Home) -> bool:
-    """Whether what stands at a character is evaluated before the home's names are there."""
-    if offset >= home.at:
+    """Whether what stands at a character is evaluated before the home's names are there, or where they may not be."""
+    if offset >= home.at and not home.conditional:
         return False
-    node = _statement_at(python, offset)
     # the body of a function runs later; its defaults and decorators do not
     for function in python.functions:
-        if python.start(function.body[0]) <= offset < python.end(function.body[-1]) and home.body[0] <= python.start(function):
-            return False
-    return node is not None
+        inside = python.start(function.body[0]) <= offset < python.end(function.body[-1])
+        if inside and (home.conditional or home.body[0] <= python.start(function)):
+            # where PyTorch may be missing, a function that speaks of it is one that runs with it only
+            return home.conditional and not _speaks_of(function, home.name)
+    return True
 
 
-def _statement_at(python: PythonTree, offset: int) -> ast.stmt | None:
-    for statement in python.tree.body:
-        if python.start(statement) <= offset < python.end(statement):
-            return statement
-    return None
+def _speaks_of(function: ast.AST, name: str) -> bool:
+    return any(isinstance(n, ast.Name) and n.id == name for n in ast.walk(function))
 
 
 def bound_names(python: PythonTree) -> set[str]:
@@ -162,7 +181,7 @@ def insertion(python: PythonTree, home: Home, lines: list[str]) -> list[Edit]:
         return []
     at = home.at
     text = python.source.text
-    blank = newline if missing and not home.indent else ""
+    blank = newline if missing and not home.indent and at else ""
     if present and missing:
         line = max(s.end_lineno or s.lineno for s in present)
         at = python.source.starts[line] if line < len(python.source.starts) else len(text)

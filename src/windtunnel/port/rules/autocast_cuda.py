@@ -43,11 +43,25 @@ def find(source: Source) -> Iterator[Finding]:
                 yield found(source, RULE, node, (Edit(*python.span(node), f"{func}(device_type={DEVICE_TYPE})"),))
             else:
                 yield found(source, RULE, node, unfixed=HANDED_ON)
+    yield from _handed_out(source)
     for node in python.uses(*_SWITCHES[:2]):
         call = python.parent(node)
         if isinstance(call, ast.Call) and call.func is node:
             func = f"{torch_name(python)}.{'set' if 'set' in _last(node) else 'get'}_autocast_dtype"
             yield found(source, RULE, node, prefixed_call(python, call, func, DEVICE_TYPE))
+
+
+def _handed_out(source: Source) -> Iterator[Finding]:
+    """Imports of CUDA's decorators that this file does not use, but others may from here."""
+    python = source.python
+    for statement in python.of(ast.ImportFrom):
+        for alias in statement.names:
+            name = f"{statement.module}.{alias.name}"
+            if not any(isinstance(above, ast.Try | ast.If) for above in python.ancestors(statement)):
+                continue
+            own = {n.id for n in python.of(ast.Name)}
+            if (name in _DECORATORS or name in _CONTEXTS) and (alias.asname or alias.name) not in own:
+                yield source.finding(RULE, *python.span(alias), unfixed="it is imported for others to use")
 
 
 def _last(node: ast.Attribute | ast.Name) -> str:
@@ -80,7 +94,7 @@ RULE = Rule(
         Case("import torch\nwith torch.autocast(device.type):\n    pass\n", 0),
         Case('import torch\nwith torch.autocast("cpu"):\n    pass\n', 0),
         Case("from mine import autocast\nwith autocast():\n    pass\n", 0, note="another's"),
-        Case("from torch.cuda.amp import autocast\n", 0, note="an import binds nothing"),
+        Case("import torch\nimport torch.cuda.amp\n", 0, note="an import binds nothing"),
         Case(
             "import torch\nwith torch.autocast('cuda'):\n    pass\n", 1, _TOP + "with torch.autocast(_DEVICE_TYPE):\n    pass\n"
         ),
@@ -112,7 +126,13 @@ RULE = Rule(
             "    @staticmethod\n    @torch.amp.custom_bwd(device_type=_DEVICE_TYPE)\n"
             "    def backward(ctx, g):\n        return g\n",
         ),
+        Case(
+            "try:\n    from torch.amp import custom_fwd\nexcept ImportError:\n    from torch.cuda.amp import custom_fwd\n",
+            1,
+            None,
+            note="for others to use",
+        ),
         Case("import torch\nprecision = torch.cuda.amp.autocast if amp else nullcontext\n", 1, None),
     ),
-    hints=(b"cuda", b"autocast"),
+    hints=(b"cuda",),
 )

@@ -51,5 +51,8 @@ RULE = Rule(
         Case("import torch\ns = torch.load(p, map_location=0)\n"),
         Case("from transformers import pipeline\np = pipeline('text-generation', device=0)\n"),
     ),
-    hints=(b".to(", b"device", b"map_location"),
+    hints=(
+        *(f"{before}{digit}".encode() for before in (".to(", "device(", "device=", "map_location=") for digit in range(10)),
+        b"device_ids",
+    ),
 )

@@ -8,7 +8,11 @@ from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
 
-_NAMES = ("torch.cuda.CUDAGraph", "torch.cuda.graph", "torch.cuda.make_graphed_callables", "torch.cuda.graph_pool_handle")
+_NAMES = tuple(
+    f"torch.cuda.{module}{name}"
+    for module in ("", "graphs.")
+    for name in ("CUDAGraph", "graph", "make_graphed_callables", "graph_pool_handle")
+)
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -34,5 +38,5 @@ RULE = Rule(
         Case("from torch.cuda import CUDAGraph as G\ng = G()\n"),
         Case("from torch import cuda\nf = cuda.make_graphed_callables(f, (x,))\n"),
     ),
-    hints=(b"raph",),
+    hints=(b"cuda",),
 )

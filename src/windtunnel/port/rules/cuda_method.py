@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Edit, Finding
-from windtunnel.port.neutral import DEVICE_TYPE, TYPE, found, torch_name
+from windtunnel.port.neutral import DEVICE_TYPE, TYPE, found
 from windtunnel.port.python import PythonTree
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
@@ -16,6 +16,7 @@ _INTEGER_CALLS = (
     "torch.cuda.current_device", "torch.cuda.device_count", "torch.distributed.get_rank",
     "torch.accelerator.current_device_index",
 )  # fmt: skip
+_WORDS = {"device", "non_blocking", "async", "async_", "memory_format", None}
 OWN = "the class defines .cuda() itself, and callers may mean that"
 UNKNOWN = "what it is given (a number, a device, None) is not a plain name, and must be looked at"
 
@@ -30,6 +31,8 @@ def find(source: Source) -> Iterator[Finding]:
         owner = python.resolve(func.value)
         if owner.split(".")[0] in ("torch", "numba", "cupy", "tvm", "jax", "paddle", "tl", "triton", "pycuda"):
             continue
+        if len(call.args) > 2 or not {k.arg for k in call.keywords} <= _WORDS:
+            continue  # a method of its own that goes by that name
         end = python.end(call)
         at = python.end(func) - 4, end
         inside = isinstance(func.value, ast.Call) and isinstance(func.value.func, ast.Name) and func.value.func.id == "super"
@@ -58,7 +61,7 @@ def _edits(python: PythonTree, call: ast.Call, at: tuple[int, int]) -> tuple[tup
     if isinstance(given, ast.Constant) and given.value is None:
         return (name, Edit(first, last, DEVICE_TYPE)), TYPE
     if is_integer(python, given):
-        return (name, Edit(first, first, f"{torch_name(python)}.device({DEVICE_TYPE}, "), Edit(last, last, ")")), TYPE
+        return (name,), ()  # a number means the accelerator that there is, for .cuda() as for .to(): even its error is the same
     if isinstance(given, ast.Name | ast.Attribute) and all(
         isinstance(n, ast.Name | ast.Attribute | ast.expr_context) for n in ast.walk(given)
     ):
@@ -103,12 +106,13 @@ RULE = Rule(
     cases=(
         Case("if args.cuda:\n    pass\n", 0, note="a flag"),
         Case("import torch\nprint(torch.version.cuda)\n", 0, note="a version"),
+        Case("import torch\nx = quantizer.cuda(x, meta=m)\n", 0, note="another method of that name"),
         Case("from numba import cuda\nx = cuda.to_device(y)\n", 0),
         Case("import torch\n# x.cuda()\ns = 'x.cuda()'\n", 0),
         Case("import torch\nx = x.cuda()\n", 1, _TOP + "x = x.to(_DEVICE_TYPE)\n"),
         Case("import torch\nx = a.b(1).float().cuda()[0]\n", 1, _TOP + "x = a.b(1).float().to(_DEVICE_TYPE)[0]\n"),
         Case("import torch\nx = x.cuda(non_blocking=True)\n", 1, _TOP + "x = x.to(_DEVICE_TYPE, non_blocking=True)\n"),
-        Case("import torch\nx = x.cuda(1)\n", 1, _TOP + "x = x.to(torch.device(_DEVICE_TYPE, 1))\n"),
+        Case("import torch\nx = x.cuda(1)\n", 1, "import torch\nx = x.to(1)\n"),
         Case(
             "import torch\nx = x.cuda(args.gpu, non_blocking=True)\n",
             1,

@@ -65,5 +65,5 @@ RULE = Rule(
             "from setuptools import setup\nextras_require = {'fast': ['flash-attn', 'x']}\nsetup(extras_require=extras_require)\n"
         ),
     ),
-    hints=(b"setup",),
+    hints=(b"setup(",),
 )

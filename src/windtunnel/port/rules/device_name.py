@@ -10,7 +10,9 @@ from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
 
-_PRODUCT = re.compile(r"\b(NVIDIA|Tesla|GeForce|Quadro|[AHVBPL]\d{2,3}0?|RTX|GTX|T4|GH200|GB200)\b", re.I)
+_PRODUCT = re.compile(
+    r"\b(NVIDIA|Tesla|GeForce|Quadro|[AHVBP](10|16|30|40|100|200|300|800)|L4|L40S?|RTX|GTX|T4|GH200|GB200)\b", re.I
+)
 
 
 def find(source: Source) -> Iterator[Finding]:

@@ -41,7 +41,8 @@ def _finding(source: Source, node: ast.expr, dtype: str) -> Finding:
         start, end = python.span(call.func)
         closing = python.end(call) - 1
         more = Edit(closing, closing, f", dtype={torch}.{dtype}, device={DEVICE_TYPE}")
-        return found(source, RULE, node, (Edit(start, end, f"{torch}.empty"), more))
+        # without CUDA both raise, but not the same error
+        return found(source, RULE, node, (Edit(start, end, f"{torch}.empty"), more), safety="unsafe")
     if isinstance(call, ast.Call) and node in call.args and len(call.args) == 1 and not call.keywords:
         start, end = python.span(node)
         if isinstance(call.func, ast.Attribute) and call.func.attr == "type" and not python.resolve(call.func):
@@ -74,7 +75,7 @@ RULE = Rule(
     kind="spelling",
     languages=("python",),
     targets=("npu", "musa", "mlu", "xpu", "mps"),
-    safety="safe",
+    safety="unsafe",
     what="A tensor type that names CUDA, as torch.cuda.FloatTensor.",
     why="The types stand for CUDA and a number type at once; other accelerators have none, or others.",
     instead="Say number type and device apart: torch.empty(..., dtype=..., device=...), x.to(device, dtype).",
@@ -86,7 +87,7 @@ RULE = Rule(
         Case(
             "import torch\nx = torch.cuda.FloatTensor(2, 3)\n",
             1,
-            _TOP + "x = torch.empty(2, 3, dtype=torch.float32, device=_DEVICE_TYPE)\n",
+            unsafe=_TOP + "x = torch.empty(2, 3, dtype=torch.float32, device=_DEVICE_TYPE)\n",
         ),
         Case("import torch\nx = x.type(torch.cuda.HalfTensor)\n", 1, unsafe=_TOP + "x = x.to(_DEVICE_TYPE, torch.float16)\n"),
         Case('import torch\nx = x.type("torch.cuda.LongTensor")\n', 1, unsafe=_TOP + "x = x.to(_DEVICE_TYPE, torch.int64)\n"),
@@ -99,5 +100,5 @@ RULE = Rule(
             note="number type and device at once",
         ),
     ),
-    hints=(b"Tensor",),
+    hints=(b"cuda",),
 )

@@ -39,8 +39,8 @@ RULE = Rule(
         Case("use_triton = True\n", 0),
         Case("from .triton_utils import f\n", 0, note="its own module"),
         Case("import tritonclient.http\n", 0, note="another package"),
-        Case("import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef k(x):\n    pass\n", 3),
         Case("import torch\nx = torch.compile(f)\n", 0, note="PyTorch's own business"),
+        Case("import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef k(x):\n    pass\n", 3),
     ),
     hints=(b"triton",),
 )
