@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from windtunnel.catalog.chip import chip
 from windtunnel.catalog.composite import parts_of
 from windtunnel.catalog.support import WORDS, SupportTable, support_table
+from windtunnel.cli.port.ops import ops_json
 from windtunnel.port.ops import OperatorRow, OpsReport, TypeRow, _row, ops
 from windtunnel.run.record import Called
 
@@ -118,6 +120,13 @@ def test_a_row_says_types_and_where_it_was_first_called() -> None:
     assert attention.status.status == NPU.of("aten.scaled_dot_product_attention.default").status
     nobody = _row(Called("aten.mm.default", 1, None, ("fp32",)), SupportTable("none", "", "nobody", {}), None, "xpu")
     assert (nobody.status.status, nobody.types) == ("unknown", ())
+
+
+def test_every_key_of_the_json_is_documented() -> None:
+    documented = set(re.findall(r"`(\w+)`", (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")))
+    told = ops_json(report([row("aten.mm.default", TypeRow("fp8", "lacking", "no unit", "s"))]))
+    (operator,) = told["census"]
+    assert {*told, *operator, *operator["types_in_doubt"][0]} <= documented
 
 
 PROGRAM = """\

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import windtunnel
 from windtunnel.cli.port.prove import prove_json
@@ -18,6 +17,8 @@ from windtunnel.cli.port.render_prove import prove_sheet, verdict
 from windtunnel.port import prove as proving
 from windtunnel.port.evidence import Item, Run, compared
 from windtunnel.port.prove import ProveReport, TargetRun
+from windtunnel.run.observed import Observer, on_virtual, seed
+from windtunnel.run.script import Ended
 
 RECORD: dict[str, Any] = {
     "losses": [["a", "0.5"], ["b", "0.25"]],
@@ -121,6 +122,64 @@ def test_the_verdict(report: ProveReport, proven: bool, told: str) -> None:
     assert prove_json(Path("repo"), report)["proven"] == proven
 
 
+@pytest.mark.parametrize(
+    ("run", "failed"),
+    [
+        (a_run(), False),
+        (a_run(status=3), False),  # it did its work, and leaves as it likes
+        (a_run(status=3, losses=[], outputs=[]), True),
+        (a_run(status=1, failure=["ValueError", "x", "a.py:3"]), True),
+        (Run(0, b"", ""), True),
+        (Run(-9, b"", "", RECORD), True),
+        (Run(0, b"", "", RECORD, timed_out_s=5.0), True),
+    ],
+)
+def test_when_a_run_failed(run: Run, failed: bool) -> None:
+    assert run.failed == failed
+
+
+@pytest.mark.parametrize(
+    ("failure", "needs"),
+    [
+        (["AssertionError", "Torch not compiled with CUDA enabled", "t/train.py:3"], True),
+        (["RuntimeError", "Found no NVIDIA driver on your system", ""], True),
+        (["FileNotFoundError", "data.csv", "t/cuda_train.py:3"], False),
+    ],
+)
+def test_what_needs_cuda(failure: list[str], needs: bool) -> None:
+    assert bool(proving._needs_cuda(a_run(status=1, failure=failure))) == needs
+
+
+def test_every_key_of_the_json_is_documented() -> None:
+    documented = set(re.findall(r"`(\w+)`", (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")))
+    told = prove_json(Path("repo"), PROVEN)
+    assert {*told, *told["on_cpu"][0], *told["targets"][0]} <= documented
+
+
+def test_what_a_compiler_traces_is_not_observed() -> None:
+    """A compiled model gives the same record as the model itself: its tracing calls modules and gradients of its own."""
+
+    def observed(compiled: bool) -> dict[str, Any]:
+        seed()
+        observer = Observer()
+        model: Any = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
+        if compiled:
+            model = torch.compile(model, backend="aot_eager", fullgraph=True)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with observer.watching():
+            for _ in range(2):
+                model(torch.ones(2, 4)).sum().backward()
+                optimizer.step()
+        record = observer.record(Ended("finished", 0))
+        return {key: record[key] for key in ("losses", "outputs", "gradients", "parameters")}
+
+    threads = torch.get_num_threads()
+    try:
+        assert observed(False) == observed(True)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_files_that_the_program_never_ran_are_named() -> None:
     report = replace(PROVEN, changed=("train.py", "other.py"))
     assert "nothing is shown of other.py" in prove_sheet(Path("repo"), report).text()
@@ -165,25 +224,15 @@ def test_a_program_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (root / "train.py").read_text(encoding="utf-8") == PROGRAM
 
 
-def test_a_program_on_a_virtual_chip_is_observed_too(tmp_path: Path) -> None:
-    """With its numbers computed, a virtual CUDA chip gives the losses of the CPU."""
+def test_a_program_on_a_virtual_chip_is_observed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With its numbers computed, a virtual CUDA chip gives the losses that the program prints."""
     (tmp_path / "train.py").write_text(PROGRAM, encoding="utf-8")
-    env = {**os.environ, "PYTHONPATH": str(Path(windtunnel.__file__).parents[1])}
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "windtunnel.run.observed",
-        "--on",
-        "h100-sxm",
-        "--values",
-        "record.json",
-        "train.py",
-        "0.1",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(windtunnel.__file__).parents[1]))
+    assert on_virtual(Path("record.json"), "h100-sxm", "train.py", ["0.1"], observed=True) == 0
     record = json.loads((tmp_path / "record.json").read_text(encoding="utf-8"))
-    printed = [float(line.split()[1]) for line in done.stdout.splitlines()]
+    printed = [float(line.split()[1]) for line in capfd.readouterr().out.splitlines()]
     assert [float(words) for _, words in record["losses"]] == pytest.approx(printed, rel=1e-6)
     assert len(record["gradients"]) == 4

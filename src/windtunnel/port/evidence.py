@@ -43,16 +43,25 @@ class Run:
     written: dict[str, str] = field(default_factory=dict)
     timed_out_s: float | None = None
 
-    def complaint(self) -> str:
-        """Why it ended as it did, in one line."""
+    def complaint(self, *, place: bool = True) -> str:
+        """Why it ended as it did, in one line, with the place of the failure."""
         if self.timed_out_s is not None:
             return f"ended after {self.timed_out_s:g} s"
         failure = self.record.get("failure")
         if failure:
             error, message, site = failure
-            return f"{error}: {message}" + (f" ({_short(site)})" if site else "")
+            return f"{error}: {message}" + (f" ({_short(site)})" if site and place else "")
         said = [line for line in self.stderr.strip().splitlines() if line.strip()]
         return said[-1].strip() if said else f"exit status {self.status}"
+
+    @property
+    def failed(self) -> bool:
+        """Whether it broke off: an exception that nobody caught, a signal, a time limit, or an exit status other than zero before
+        anything was computed. A program that has done its work may leave with whatever status it likes."""
+        if self.timed_out_s is not None or self.status < 0 or not self.record or self.record.get("failure"):
+            return True
+        did = any(self.record.get(key) for key in ("losses", "outputs", "gradients", "operators"))
+        return self.status != 0 and not did
 
     def loaded(self, tree: Path) -> list[str]:
         """Files of a tree that the program loaded, relative to it."""

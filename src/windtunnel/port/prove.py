@@ -278,12 +278,12 @@ def _alike(a: Run, b: Run) -> bool:
 
 def _needs_cuda(run: Run) -> str:
     """Why the program ends at once on the CPU, in a line, where that is for want of CUDA; else empty."""
-    line = run.complaint()
-    return line if run.status != 0 and any(word in line.lower() for word in _NEEDS) else ""
+    line = run.complaint(place=False).lower()
+    return run.complaint() if run.failed and any(word in line for word in _NEEDS) else ""
 
 
 def _obstacles(stage: _Stage, before: Run, after: Run, needs_cuda: str) -> Iterator[str]:
-    if before.status != 0 and not needs_cuda:
+    if before.failed and not needs_cuda:
         yield f"the program fails as it is, before any change, so that little is shown: {before.complaint()}"
     for name, run in (("before", before), ("after", after)):
         if run.timed_out_s is not None:
@@ -308,7 +308,7 @@ def _on_cuda(stage: _Stage) -> tuple[tuple[Item, ...], str, list[str]]:
     chip = CHIPS["cuda"]
     where = f"virtual {chip}"
     before = stage.run("before", chip=chip, values=True)
-    if before.status != 0 or not before.record:
+    if before.failed:
         return (), where, [f"not compared on a {where}: there the program ends with: {before.complaint()}"]
     after = stage.run("after", chip=chip, values=True)
     again = None if _alike(before, after) else stage.run("before", chip=chip, values=True)
@@ -319,8 +319,8 @@ def _virtual_runs(stage: _Stage, to: Sequence[str], chips: Sequence[str], on_cpu
     """on_cpu: the rewritten program's run on the CPU, which needs no other."""
     for target, chip in zip(to, chips, strict=True):
         if target == "cpu":
-            told = on_cpu.complaint() if on_cpu.status else ""
-            yield TargetRun(target, "this machine's CPU", True, on_cpu.status == 0, told)
+            told = on_cpu.complaint() if on_cpu.failed else ""
+            yield TargetRun(target, "this machine's CPU", True, not on_cpu.failed, told)
             continue
         if not chip:
             yield TargetRun(target, "no chip of the catalogue", False, None, "not tried: the catalogue has no chip of it")
@@ -333,13 +333,13 @@ def _virtual_run(stage: _Stage, target: str, chip: str) -> TargetRun:
     where = f"virtual {chip}"
     run = stage.run("after", chip=chip)
     told = run.record
-    if run.status == 0 and told:
+    if not run.failed:
         if not told["operators"]:
             return TargetRun(target, where, False, False, "it ended well without one operator on the device")
         steps = f"; {told['steps']} {told['step_kind']}s" if told["steps"] else ""
         return TargetRun(target, where, False, True, f"{told['operators']:,} operators{steps}")
     valued = stage.run("after", chip=chip, values=True)
-    if valued.status == 0 and valued.record:
+    if not valued.failed:
         return TargetRun(target, where, False, True, "with its numbers computed; without, it takes other ways")
     return TargetRun(target, where, False, False, run.complaint())
 
@@ -352,4 +352,4 @@ def _real_runs(stage: _Stage, to: Sequence[str]) -> Iterator[TargetRun]:
     for target in dict.fromkeys(to):
         if target in there and target != "cpu":
             run = stage.run("after", hidden=False)
-            yield TargetRun(target, f"this machine's {target}", True, run.status == 0, run.complaint() if run.status else "")
+            yield TargetRun(target, f"this machine's {target}", True, not run.failed, run.complaint() if run.failed else "")

@@ -14,13 +14,15 @@ import json
 import os
 import random
 import sys
-import weakref
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from windtunnel.run.script import Ended, run_script
@@ -41,7 +43,6 @@ class Observer:
         self.outputs: list[Entry] = []
         self.gradients: list[Entry] = []
         self._rest: dict[int, Any] = {}
-        self._optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
         self._parameters: dict[int, torch.Tensor] = {}
         self._depth = 0
 
@@ -58,6 +59,8 @@ class Observer:
             return gradient(outputs, *args, **kwargs)
 
         torch.autograd.backward, torch.autograd.grad = observed_backward, observed_gradient
+        # said to whoever compiles a module; it is about our hooks, which do not mind
+        warnings.filterwarnings("ignore", message=r"Using `torch.compile\(module\)` when there are global hooks")
         hooks = torch.nn.modules.module
         handles = [
             register_optimizer_step_pre_hook(self._step),
@@ -73,6 +76,8 @@ class Observer:
 
     def _add(self, to: list[Entry], tensors: Iterable[torch.Tensor]) -> None:
         for tensor in tensors:
+            if traced(tensor):
+                continue
             digest, words = told(tensor)
             if len(to) < MOST_KEPT:
                 to.append([digest, words])
@@ -85,9 +90,13 @@ class Observer:
         self._add(self.gradients, (p.grad for p in held if p.grad is not None))
 
     def _enter(self, module: torch.nn.Module, args: Any) -> None:
+        if torch.compiler.is_compiling():
+            return  # a compiler reads this too, and is to find nothing
         self._depth += 1
 
     def _leave(self, module: torch.nn.Module, args: Any, output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
         self._depth = max(self._depth - 1, 0)
         if not self._depth:
             self._add(self.outputs, _flat(output))
@@ -109,6 +118,13 @@ class Observer:
             "random": random_states(),
             "modules": sorted(_files()),
         }
+
+
+def traced(tensor: torch.Tensor) -> bool:
+    """Whether a tensor only stands for values while PyTorch traces a program or transforms a function."""
+    if isinstance(tensor, FakeTensor | FunctionalTensor) or torch._is_functional_tensor(tensor):
+        return True
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def told(tensor: torch.Tensor) -> tuple[str, str]:
