@@ -35,7 +35,7 @@ OBJECTS: dict[str, tuple[set[str], set[str]]] = {
         {"results", "invocations", "columnKind", "automationDetails", "originalUriBaseIds"},
     ),
     "driver": ({"name"}, {"version", "semanticVersion", "rules", "informationUri"}),
-    "rule": ({"id"}, {"name", "shortDescription", "fullDescription", "help", "defaultConfiguration", "properties"}),
+    "rule": ({"id"}, {"shortDescription", "fullDescription", "help", "defaultConfiguration", "properties"}),
     "result": (
         {"message"},
         {

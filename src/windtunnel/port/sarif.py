@@ -87,7 +87,6 @@ def _rule(rule: Rule) -> Json:
     said = f"{rule.what}\n\n**Why it binds:** {rule.why}\n\n**Instead:** {rule.instead}\n\n**Fix:** {fix[rule.safety]}."
     return {
         "id": rule.id,
-        "name": "".join(word.capitalize() for word in rule.id.split("-")),
         "shortDescription": {"text": rule.what},
         "fullDescription": {"text": f"{rule.what} {rule.why}"},
         "help": {"text": text, "markdown": said},
