@@ -30,7 +30,12 @@ class Targets(click.ParamType):  # type: ignore[type-arg]  # generic only in cli
 
 def targets_option(command: F) -> F:
     return click.option(
-        "--to", "to", type=Targets(), metavar="npu,musa,...", default=TARGETS, help=f"Devices that it should run on.  [{','.join(TARGETS)}]"
+        "--to",
+        "to",
+        type=Targets(),
+        metavar="npu,musa,...",
+        default=TARGETS,
+        help=f"Devices that it should run on.  [{','.join(TARGETS)}]",
     )(command)
 
 
