@@ -10,15 +10,19 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from windtunnel.errors import WindtunnelError
 from windtunnel.run.devices import is_real
 from windtunnel.run.places import place
 from windtunnel.run.record import RunReport
 from windtunnel.run.script import Ended, check_script, run_script
+
+if TYPE_CHECKING:
+    from windtunnel.run.machine import Machine
 
 
 def run_program(
@@ -79,6 +83,24 @@ def _killed(script: str, on: str, status: int) -> RunReport:
     return chip.report(script, ended, keep_launches=False)
 
 
+@contextmanager
+def _no_interrupt_lost(machine: Machine) -> Iterator[None]:
+    """Ctrl-C that arrives while a storage is given back, where Python can only report it, ends the program all the same."""
+    report = sys.unraisablehook
+
+    def keep(unraisable: sys.UnraisableHookArgs) -> None:
+        if unraisable.exc_type is KeyboardInterrupt:
+            machine.interrupted = True
+        else:
+            report(unraisable)
+
+    sys.unraisablehook = keep
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+
+
 def _in_this_process(told: Path, found: Path) -> int:
     """Run the program that ``told`` describes here, write its report to ``found``; gives the program's exit status."""
     import torch
@@ -96,7 +118,7 @@ def _in_this_process(told: Path, found: Path) -> int:
         declare_torchvision()
         if not options["values"]:
             torch.set_num_threads(1)  # what little is computed is too small to share
-        with chip:
+        with chip, _no_interrupt_lost(chip.machine):
             ended = run_script(options["script"], options["args"], module=options["module"])
         sys.stdout.flush()
         if ended.traceback:

@@ -94,6 +94,7 @@ class Machine:
         self.step_marks: list[Mark] = []
         self.forward_marks: list[Mark] = []
         self.operators = 0
+        self.interrupted = False  # an interrupt came where Python could not raise it
         self.launched_as: set[str] = set()
         self.notes: dict[str, int] = {}
         self._most_steps = steps
@@ -155,6 +156,9 @@ class Machine:
 
     def launched(self, plan: Plan, tensors: Sequence[torch.Tensor], outputs: Sequence[Any]) -> None:
         """An operator was called on the device."""
+        if self.interrupted:
+            self.interrupted = False
+            raise KeyboardInterrupt
         self.operators += 1
         origin = self.sites.origin()
         if not plan.launches:
