@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -141,3 +142,16 @@ def test_results_are_those_of_the_cpu(program: Callable[[str], list[torch.Tensor
     for i, (one, other) in enumerate(zip(found, wanted, strict=True)):
         assert torch.equal(one, other), (i, one, other)
     assert not chip.report().stand_ins
+
+
+def test_a_thread_that_keeps_to_itself_changes_no_numbers() -> None:
+    """A data loader's pinning thread sets one thread for itself, which PyTorch's other new threads then take over."""
+    before = torch.get_num_threads()
+    with virtual("h100-sxm", values=True):
+        aside = threading.Thread(target=torch.set_num_threads, args=(1,))
+        aside.start()
+        aside.join()
+    try:
+        test_results_are_those_of_the_cpu(norms)
+    finally:
+        torch.set_num_threads(before)

@@ -180,8 +180,14 @@ class VirtualDevice:
         self._undo.callback(torch._C._set_only_lift_cpu_tensors, lifted)
         self._patch_tensors()
         self._patch_autocast()
+        run_backward = engine(torch.autograd.graph._engine_run_backward, self.functions)
+
+        def run_with_threads(*args: Any, **kwargs: Any) -> Any:
+            self.recorder.threads = torch.get_num_threads()
+            return run_backward(*args, **kwargs)
+
         for owner in (torch.autograd, torch.autograd.graph):
-            self.patch(owner, "_engine_run_backward", engine(torch.autograd.graph._engine_run_backward, self.functions))
+            self.patch(owner, "_engine_run_backward", run_with_threads)
         install_storages(self)
         self.patch(torch, "compile", compiler(self.sites.region))
         run = threading.Thread.run

@@ -59,6 +59,7 @@ class Recorder(TorchDispatchMode):
         self._plans: dict[Any, Plan] = {}
         self._composite: dict[Any, Any] = {}
         self.functions: Any = None  # the function mode that goes with this one
+        self.threads = torch.get_num_threads()  # of the thread that asked for the running backward pass
         self.generator = torch.Generator(device="cpu")
         self.generator.manual_seed(0)
         self.drawn: dict[Any, torch.Tensor] = {}
@@ -250,6 +251,8 @@ class Recorder(TorchDispatchMode):
             return
         if not made and not plan.written:
             return  # a view: its storage has the value already
+        if self.values and torch._C._current_graph_task_id() != -1 and torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)  # sums over as many shares as on the CPU, where that thread computes by itself
         try:
             results = pytree.tree_leaves(func(*self.on_cpu(args), **self.on_cpu(kwargs)))
         except NotImplementedError:
