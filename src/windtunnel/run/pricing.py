@@ -11,6 +11,7 @@ from windtunnel.catalog.chip import Chip
 from windtunnel.cost.evidence import Evidence
 from windtunnel.cost.links import Links
 from windtunnel.cost.model import CostModel
+from windtunnel.cost.program_ops import convolution_dtype
 from windtunnel.errors import MissingFactError, UnsupportedError
 from windtunnel.workload.ops import Convolution, Gemm, Op
 from windtunnel.workload.program.call import Call, Step
@@ -87,7 +88,8 @@ class Pricing:
             seconds = cost.time_s * op.count
             self._spreads[op.family] = cost.spread
             if isinstance(op, Gemm | Convolution):
-                self.flops_by_dtype[op.dtype] += int(op.flops * op.count)
+                runs_in = convolution_dtype(self.costs, op.dtype) if isinstance(op, Convolution) else op.dtype
+                self.flops_by_dtype[runs_in] += int(op.flops * op.count)
             total.seconds += seconds
             total.flops += op.flops * op.count
             total.bytes += op.bytes * op.count
