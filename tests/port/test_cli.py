@@ -17,6 +17,12 @@ PROGRAM = 'import torch\nx = torch.ones(3, device="cuda")\ny = x.cuda()\ng = tor
 DOCS = Path(__file__).parents[2] / "docs"
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each sentence, however long the temporary folder's name is."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     folder = tmp_path / "repo"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from windtunnel.errors import WindtunnelError
@@ -85,20 +88,17 @@ def _killed(script: str, on: str, status: int) -> RunReport:
 
 @contextmanager
 def _no_interrupt_lost(machine: Machine) -> Iterator[None]:
-    """Ctrl-C that arrives while a storage is given back, where Python can only report it, ends the program all the same."""
-    report = sys.unraisablehook
+    """Ctrl-C ends the program even where it comes while PyTorch's core calls Python, which cannot raise it from there."""
 
-    def keep(unraisable: sys.UnraisableHookArgs) -> None:
-        if unraisable.exc_type is KeyboardInterrupt:
-            machine.interrupted = True
-        else:
-            report(unraisable)
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        machine.interrupted_at_s = monotonic()
+        raise KeyboardInterrupt
 
-    sys.unraisablehook = keep
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        sys.unraisablehook = report
+        signal.signal(signal.SIGINT, before)
 
 
 def _in_this_process(told: Path, found: Path) -> int:

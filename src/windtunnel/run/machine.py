@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import Any, Literal
 
 import torch
@@ -38,6 +39,9 @@ SHOWN_AS = {
 }
 """Operators that stand for what the program called, under the name by which it called it."""
 SHOWN = frozenset(SHOWN_AS.values())
+
+HEEDED_S = 2.0
+"""An interrupt after which the program still launches operators so much later was lost on its way, and is raised again."""
 
 _NO_LIMIT = 1 << 60
 """Bytes of a memory that never runs out."""
@@ -94,7 +98,7 @@ class Machine:
         self.step_marks: list[Mark] = []
         self.forward_marks: list[Mark] = []
         self.operators = 0
-        self.interrupted = False  # an interrupt came where Python could not raise it
+        self.interrupted_at_s: float | None = None  # by the real clock
         self.launched_as: set[str] = set()
         self.notes: dict[str, int] = {}
         self._most_steps = steps
@@ -156,8 +160,8 @@ class Machine:
 
     def launched(self, plan: Plan, tensors: Sequence[torch.Tensor], outputs: Sequence[Any]) -> None:
         """An operator was called on the device."""
-        if self.interrupted:
-            self.interrupted = False
+        if self.interrupted_at_s is not None and monotonic() - self.interrupted_at_s > HEEDED_S:
+            self.interrupted_at_s = None
             raise KeyboardInterrupt
         self.operators += 1
         origin = self.sites.origin()
