@@ -44,7 +44,7 @@ bench: $(DEV)
 
 docs: $(DEV)
 	$(BIN)/python docs/generate_cli.py
-	$(BIN)/python docs/generate_rules.py
+	$(BIN)/python docs/generate_port_rules.py
 
 clean:
 	rm -rf $(VENV) build dist report.html deploy .mypy_cache .pytest_cache .ruff_cache .hypothesis

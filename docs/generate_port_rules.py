@@ -1,4 +1,4 @@
-"""Writes docs/rules.md from the rules of `windtunnel port` and their tables of cases: ``python docs/generate_rules.py``."""
+"""Writes docs/port-rules.md from the rules of `windtunnel port` and their tables of cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from windtunnel.port.registry import all_rules
 from windtunnel.port.rule import Case, Language, Rule
 
-PAGE = Path(__file__).with_name("rules.md")
+PAGE = Path(__file__).with_name("port-rules.md")
 
 HEAD = """# Rules of `windtunnel port`
 
