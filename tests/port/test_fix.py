@@ -168,7 +168,8 @@ SPELLINGS = st.sampled_from(
 def test_any_program_compiles_after_and_is_done(lines: list[str], newline: str, ended: bool, bom: str, indented: bool) -> None:
     body = [("    " + line if indented else line) for line in lines]
     head = ["import torch", "def main(x, args, i):" if indented else "x = args = i = None"]
-    text = bom + newline.join([*head, *(body or ["    pass" if indented else "pass"])]) + (newline if ended else "")
+    # a body of comments alone is none
+    text = bom + newline.join([*head, *body, "    pass" if indented else "pass"]) + (newline if ended else "")
     result = fix_text(text)
     assert not result.rolled_back
     ast.parse(result.text.lstrip("\ufeff"))
