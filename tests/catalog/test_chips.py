@@ -63,6 +63,7 @@ def test_figures_are_of_this_world(record: Chip) -> None:
     """Wrong units and slipped decimals, which public tables are full of, fall out of these ranges."""
     likely = {
         "matrix_flops_per_s": (0.9e12, 2e16),
+        "stated_flops_per_s": (0.9e12, 2e16),
         "vector_flops_per_s": (1e12, 1e15),
         "memory_bytes": (16 * GIB, 300 * GIB),
         "memory_bytes_per_s": (2e11, 1.5e13),

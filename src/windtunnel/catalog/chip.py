@@ -20,6 +20,7 @@ DTYPES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8", "fp6", "fp4", "
 FIGURES: Mapping[str, tuple[str, str]] = {
     **{f"matrix_flops_per_s.{d}": ("flop/s", f"matrix unit, {d}, dense, FP32 or INT32 accumulation") for d in DTYPES},
     **{f"vector_flops_per_s.{d}": ("flop/s", f"vector unit, {d}") for d in DTYPES},
+    **{f"stated_flops_per_s.{d}": ("flop/s", f"whole chip, {d}, dense, as stated: all units, any accumulation") for d in DTYPES},
     "memory_bytes": ("byte", "device memory"),
     "memory_bytes_per_s": ("byte/s", "memory bandwidth"),
     "l2_bytes": ("byte", "last cache on the chip"),
@@ -31,7 +32,7 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "pcie_gen": ("count", "PCIe generation"),
     "tdp_w": ("W", "power limit"),
     "compute_dies": ("count", "dies that compute"),
-    "die_area_m2": ("m2", "die area, all dies that compute"),
+    "die_area_m2": ("m2", "die area, all logic dies of FinFET or newer processes, caches included, HBM not"),
     "transistors": ("count", "transistors"),
 }
 """Every figure that a chip may have: its unit and what it is."""
@@ -134,7 +135,7 @@ def _check(chip: Chip, table: Table) -> Chip:
         raise table.fail("id", f"'{chip.id}' should be lower-case letters and digits with hyphens between")
     for key in chip.figures:
         group, _, dtype = key.partition(".")
-        if group == "matrix_flops_per_s" and dtype not in chip.dtypes:
+        if group in ("matrix_flops_per_s", "stated_flops_per_s") and dtype not in chip.dtypes:
             raise table.fail(key, f"a peak in {dtype}, which dtypes does not list")
     if chip.topology == "mesh" and "mesh_links" not in chip.figures:
         raise table.fail("mesh_links", "missing; in a mesh two chips share only one link of the whole")
