@@ -39,6 +39,7 @@ OUTSIDE: dict[str, set[str]] = {
     "fit": {"numpy", "scipy"},
     "port": {"libcst"},
     "run": {"torch"},
+    "serve": {"aiohttp", "prometheus_client"},
     "workload/program": {"torch"},
 }
 """Folder -> the packages from outside that it may import; whoever is not listed needs the standard library alone."""

@@ -1,0 +1,239 @@
+"""The HTTP side: routes, streams, limits, and what becomes of clients that hang up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from windtunnel.serve.api.answers import DONE, Choice, Usage, Writer, model_body
+from windtunnel.serve.api.asked import Asked, read_asked, read_body
+from windtunnel.serve.api.backend import Backend, Generation, Piece
+from windtunnel.serve.api.metrics import Metrics, Watch
+from windtunnel.serve.api.refusal import RefusedError, overloaded, unknown_model
+
+MOST_BODY_BYTES = 32 * 1024**2
+"""A prompt of a million tokens is about 5 MB of text, or 8 MB of token ids."""
+LOG = logging.getLogger("windtunnel.serve")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Api:
+    """The routes over one back end."""
+
+    def __init__(self, backend: Backend, metrics: Metrics) -> None:
+        self.backend, self.metrics = backend, metrics
+
+    def app(self, most_body_bytes: int = MOST_BODY_BYTES) -> web.Application:
+        """What aiohttp serves. Closing it closes the back end."""
+        app = web.Application(client_max_size=most_body_bytes, middlewares=[self._refusals])
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/v1/models/{id:.+}", self.model)
+        app.router.add_post("/v1/chat/completions", self.chat)
+        app.router.add_post("/v1/completions", self.completion)
+        app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.page)
+
+        async def close(_: web.Application) -> None:
+            await self.backend.close()
+
+        app.on_cleanup.append(close)
+        return app
+
+    @web.middleware
+    async def _refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Whatever goes wrong is told as the OpenAI API tells it; a bug's traceback goes to the log and not to the client."""
+        try:
+            return await handler(request)
+        except RefusedError as refusal:
+            return self._refused(refusal)
+        except web.HTTPRequestEntityTooLarge:
+            most = request.app._client_max_size
+            return self._refused(
+                RefusedError(f"the body is larger than {most / 1024**2:g} MiB", status=413, code="request_too_large")
+            )
+        except web.HTTPMethodNotAllowed as error:
+            allowed = ", ".join(sorted(error.allowed_methods))
+            return self._refused(RefusedError(f"{request.method} {request.path} is not served; use {allowed}", status=405))
+        except web.HTTPNotFound:
+            known = sorted({r.canonical for r in request.app.router.resources() if "{" not in r.canonical})
+            return self._refused(RefusedError(f"{request.path[:200]} is not served; there are {', '.join(known)}", status=404))
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception:
+            LOG.exception("%s %s", request.method, request.path)
+            return self._refused(RefusedError("an error of the server's own; its log says more", status=500, kind="server_error"))
+
+    def _refused(self, refusal: RefusedError) -> web.Response:
+        self.metrics.refused.labels(str(refusal.status)).inc()
+        headers = {} if refusal.retry_after_s is None else {"Retry-After": f"{max(1, round(refusal.retry_after_s))}"}
+        response = web.json_response(refusal.body(), status=refusal.status, headers=headers)
+        if refusal.status == 413:
+            response.force_close()  # the rest of the body is not worth reading
+        return response
+
+    async def models(self, request: web.Request) -> web.Response:
+        """``GET /v1/models``"""
+        return web.json_response({"object": "list", "data": [model_body(model) for model in self.backend.models()]})
+
+    async def model(self, request: web.Request) -> web.Response:
+        """``GET /v1/models/ID``"""
+        wanted = request.match_info["id"]
+        for model in self.backend.models():
+            if model.id == wanted:
+                return web.json_response(model_body(model))
+        raise unknown_model(wanted, (model.id for model in self.backend.models()))
+
+    async def health(self, request: web.Request) -> web.Response:
+        """``GET /health``: 200, or 503 with the reason."""
+        why = self.backend.ill()
+        if why:
+            raise overloaded(why)
+        return web.json_response({"status": "ok"})
+
+    async def page(self, request: web.Request) -> web.Response:
+        """``GET /metrics``"""
+        return web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/chat/completions``"""
+        return await self._answer(request, chat=True)
+
+    async def completion(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/completions``"""
+        return await self._answer(request, chat=False)
+
+    async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
+        if (request.content_length or 0) > request.app._client_max_size:
+            raise web.HTTPRequestEntityTooLarge(request.app._client_max_size, request.content_length or 0)
+        asked = read_asked(read_body(await request.read()), chat=chat)
+        served = [model.id for model in self.backend.models()]
+        if asked.model not in served:
+            raise unknown_model(asked.model, served)
+        why = self.backend.ill()
+        if why:
+            raise overloaded(why)
+        async with AsyncExitStack() as open_ones:
+            watches: list[Watch] = []
+            generations: list[Generation] = []
+            try:
+                for prompt in asked.prompts:
+                    for _ in range(asked.choices):
+                        watches.append(Watch(self.metrics, asked.model))
+                        generation = await self.backend.generate(asked, prompt)
+                        open_ones.push_async_callback(generation.aclose)
+                        generations.append(generation)
+                pieces = _merged(generations)
+                writer = Writer(asked, int(time.time()))
+                if asked.stream:
+                    return await self._stream(request, writer, generations, watches, pieces)
+                return await self._whole(asked, writer, generations, watches, pieces)
+            except (asyncio.CancelledError, ConnectionError):
+                self.metrics.left.labels(asked.model).inc()
+                raise
+
+    async def _whole(
+        self,
+        asked: Asked,
+        writer: Writer,
+        generations: Sequence[Generation],
+        watches: Sequence[Watch],
+        pieces: AsyncIterator[tuple[int, Piece]],
+    ) -> web.Response:
+        choices = [Choice(_echoed(asked, index)) for index in range(len(generations))]
+        texts: list[list[str]] = [[] for _ in choices]
+        async for index, piece in pieces:
+            texts[index].append(piece.text)
+            choices[index].tokens += piece.tokens
+            watches[index].piece(piece.tokens)
+            if piece.finish:
+                choices[index].finish = piece.finish
+                watches[index].end(generations[index].prompt_tokens, piece.finish)
+        for choice, text in zip(choices, texts, strict=True):
+            choice.text += "".join(text)
+        usage = self._usage(asked, generations, sum(choice.tokens for choice in choices))
+        return web.json_response(writer.whole(choices, usage))
+
+    async def _stream(
+        self,
+        request: web.Request,
+        writer: Writer,
+        generations: Sequence[Generation],
+        watches: Sequence[Watch],
+        pieces: AsyncIterator[tuple[int, Piece]],
+    ) -> web.StreamResponse:
+        asked = writer.asked
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        )
+        await response.prepare(request)
+        begun = [False] * len(generations)
+        try:
+            async for index, piece in pieces:
+                watches[index].piece(piece.tokens)
+                if not begun[index]:
+                    piece = Piece(_echoed(asked, index) + piece.text, piece.tokens, piece.finish)
+                await response.write(writer.event(index, piece, first=not begun[index]))
+                begun[index] = True
+                if piece.finish:
+                    watches[index].end(generations[index].prompt_tokens, piece.finish)
+            if asked.usage_in_stream:
+                made = sum(watch.tokens for watch in watches)
+                await response.write(writer.usage_event(self._usage(asked, generations, made)))
+        except RefusedError as refusal:  # the status is sent already: the stream itself has to tell
+            self.metrics.refused.labels(str(refusal.status)).inc()
+            await response.write(_error_event(refusal))
+        await response.write(DONE)
+        await response.write_eof()
+        return response
+
+    @staticmethod
+    def _usage(asked: Asked, generations: Sequence[Generation], made: int) -> Usage:
+        """Each prompt counts once, however many answers it has."""
+        each = generations[:: asked.choices]
+        return Usage(sum(g.prompt_tokens for g in each), sum(g.cached_tokens for g in each), made)
+
+
+def _echoed(asked: Asked, index: int) -> str:
+    return asked.prompts[index // asked.choices].text if asked.echo else ""
+
+
+def _error_event(refusal: RefusedError) -> bytes:
+    return f"data: {json.dumps(refusal.body())}\n\n".encode()
+
+
+async def _merged(generations: Sequence[Generation]) -> AsyncIterator[tuple[int, Piece]]:
+    """The pieces of all, as they come, each with whose it is."""
+    if len(generations) == 1:
+        async for piece in generations[0]:
+            yield 0, piece
+        return
+    pieces: asyncio.Queue[tuple[int, Piece | None]] = asyncio.Queue()
+
+    async def follow(index: int, generation: Generation) -> None:
+        try:
+            async for piece in generation:
+                pieces.put_nowait((index, piece))
+        finally:
+            pieces.put_nowait((index, None))
+
+    tasks = [asyncio.create_task(follow(index, generation)) for index, generation in enumerate(generations)]
+    try:
+        left = len(tasks)
+        while left:
+            index, got = await pieces.get()
+            if got is None:
+                left -= 1
+                await tasks[index]  # its error is ours
+            else:
+                yield index, got
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

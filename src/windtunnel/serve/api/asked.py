@@ -1,0 +1,181 @@
+"""What a client asks: the body of a completion or of a chat, read field by field; what is wrong is named by its field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from windtunnel.serve.api.refusal import RefusedError
+
+MOST_CHOICES = 128
+MOST_STOPS = 16
+MOST_TOKENS = 10_000_000
+"""Above any model's context: what is larger is a mistake, whoever serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt. text: as given, or the messages of a chat in order; tokens: their number where the client sent token ids."""
+
+    text: str
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request to make tokens.
+
+    prompts: one, or several of a completion; each gets ``choices`` answers. most_tokens: None where the client left the length
+    to the model; least_tokens and ignore_end: as vLLM has ``min_tokens`` and ``ignore_eos``. body: everything, as it came.
+    """
+
+    chat: bool
+    model: str
+    prompts: tuple[Prompt, ...]
+    choices: int
+    most_tokens: int | None
+    least_tokens: int
+    ignore_end: bool
+    stream: bool
+    usage_in_stream: bool
+    stop: tuple[str, ...]
+    echo: bool
+    body: Mapping[str, Any]
+
+
+def read_body(raw: bytes) -> Mapping[str, Any]:
+    """The JSON object of a request. Raises RefusedError."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
+        raise RefusedError(f"the body is not JSON{where}") from None
+    if not isinstance(body, dict):
+        raise RefusedError(f"the body has to be a JSON object, not {_kind(body)}")
+    return body
+
+
+def read_asked(body: Mapping[str, Any], *, chat: bool) -> Asked:
+    """What the body of ``/v1/chat/completions`` (chat) or ``/v1/completions`` asks. Raises RefusedError.
+
+    Fields that choose among tokens (temperature, top_p, seed ...) are left to whoever makes them, in ``body``.
+    """
+    model = _get(body, "model", str, required=True)
+    longest = body.get("max_completion_tokens") if chat else None
+    field = "max_tokens" if longest is None else "max_completion_tokens"
+    most = _whole(body, field, 1, MOST_TOKENS)
+    least = _whole(body, "min_tokens", 0, MOST_TOKENS) or 0
+    if most is not None and least > most:
+        raise RefusedError(f"'min_tokens' is {least}, above '{field}', which is {most}", param="min_tokens")
+    stream = _get(body, "stream", bool) or False
+    options = _get(body, "stream_options", dict)
+    if options and not stream:
+        raise RefusedError("'stream_options' is for requests with 'stream': true", param="stream_options")
+    return Asked(
+        chat=chat,
+        model=model,
+        prompts=(Prompt(_messages(body)),) if chat else _prompts(body),
+        choices=_whole(body, "n", 1, MOST_CHOICES) or 1,
+        most_tokens=most,
+        least_tokens=least,
+        ignore_end=_get(body, "ignore_eos", bool) or False,
+        stream=stream,
+        usage_in_stream=bool(options and _get(options, "include_usage", bool)),
+        stop=_stops(body),
+        echo=not chat and (_get(body, "echo", bool) or False),
+        body=body,
+    )
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def _get(body: Mapping[str, Any], field: str, kind: type, *, required: bool = False) -> Any:
+    """The field, of the type asked; None where it is absent or null."""
+    value = body.get(field)
+    if value is None:
+        if required:
+            raise RefusedError(f"'{field}' is missing", param=field)
+        return None
+    if not isinstance(value, kind):
+        raise RefusedError(f"'{field}' has to be {_kind(kind())}, not {_kind(value)}", param=field)
+    return value
+
+
+def _whole(body: Mapping[str, Any], field: str, least: int, most: int) -> int | None:
+    value = body.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RefusedError(f"'{field}' has to be a whole number, not {json.dumps(value)[:40]}", param=field)
+    if not least <= value <= most:
+        raise RefusedError(f"'{field}' has to be from {least} to {most}, not {str(value)[:40]}", param=field)
+    return value
+
+
+def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
+    value = body.get("stop")
+    if value is None:
+        return ()
+    stops = [value] if isinstance(value, str) else value
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops) or len(stops) > MOST_STOPS:
+        raise RefusedError(f"'stop' has to be a string or at most {MOST_STOPS} of them", param="stop")
+    return tuple(stop for stop in stops if stop)
+
+
+def _prompts(body: Mapping[str, Any]) -> tuple[Prompt, ...]:
+    value = body.get("prompt")
+    if value is None:
+        raise RefusedError("'prompt' is missing", param="prompt")
+    if isinstance(value, str):
+        return (Prompt(value),)
+    if isinstance(value, list) and value:
+        if all(isinstance(item, str) for item in value):
+            return tuple(Prompt(item) for item in value)
+        if _are_ids(value):
+            return (Prompt("", len(value)),)
+        if all(isinstance(item, list) and item and _are_ids(item) for item in value):
+            return tuple(Prompt("", len(item)) for item in value)
+    raise RefusedError("'prompt' has to be a string, token ids, or an array of either, and not empty", param="prompt")
+
+
+def _are_ids(values: Sequence[object]) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
+
+
+def _messages(body: Mapping[str, Any]) -> str:
+    """The messages' text, each with its role before it, as a template of no particular model would write it."""
+    messages = _get(body, "messages", list, required=True)
+    if not messages:
+        raise RefusedError("'messages' is empty", param="messages")
+    lines = []
+    for i, message in enumerate(messages):
+        at = f"messages[{i}]"
+        if not isinstance(message, dict):
+            raise RefusedError(f"'{at}' has to be an object, not {_kind(message)}", param=at)
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(role, str) or not role:
+            raise RefusedError(f"'{at}.role' is missing", param=f"{at}.role")
+        if isinstance(content, list):
+            content = "\n".join(_part(part, f"{at}.content[{j}]") for j, part in enumerate(content))
+        elif content is None and message.get("tool_calls"):
+            content = json.dumps(message["tool_calls"])
+        elif not isinstance(content, str):
+            raise RefusedError(
+                f"'{at}.content' has to be a string or an array of parts, not {_kind(content)}", param=f"{at}.content"
+            )
+        lines.append(f"{role}: {content}")
+    return "\n".join(lines)
+
+
+def _part(part: object, at: str) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(part, dict) or not isinstance(kind, str):
+        raise RefusedError(f"'{at}' has to be an object with a 'type'", param=at)
+    if kind != "text" or not isinstance(part.get("text"), str):
+        raise RefusedError(f"'{at}' is of type '{kind[:40]}'; only text is served", param=at)
+    return str(part["text"])

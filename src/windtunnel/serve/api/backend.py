@@ -1,0 +1,61 @@
+"""What the API asks of whoever makes the tokens."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from windtunnel.serve.api.asked import Asked, Prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that is served. created: seconds since 1970; most_tokens: the length of its context."""
+
+    id: str
+    created: int
+    owner: str
+    most_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer. tokens: how many it holds; finish: why the answer ends with it (``stop``, ``length``), or empty."""
+
+    text: str
+    tokens: int = 1
+    finish: str = ""
+
+
+class Generation(Protocol):
+    """One answer on its way. prompt_tokens and cached_tokens (of them, not computed again) are known when the first piece is."""
+
+    prompt_tokens: int
+    cached_tokens: int
+
+    def __aiter__(self) -> AsyncIterator[Piece]: ...
+
+    async def aclose(self) -> None:
+        """Nobody wants the rest. Called once at the end, whatever the end was."""
+        ...
+
+
+class Backend(Protocol):
+    """Makes tokens."""
+
+    def models(self) -> tuple[Model, ...]:
+        """What is served, the first one by default."""
+        ...
+
+    async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
+        """Begins an answer. Raises RefusedError where it can be known now that there will be none."""
+        ...
+
+    def ill(self) -> str:
+        """Why nothing can be served now; empty where it can."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go of everything."""
+        ...

@@ -1,0 +1,48 @@
+"""What a client is told where its request cannot be answered, in the form that the OpenAI API gives an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from windtunnel.errors import nearest
+
+INVALID = "invalid_request_error"
+
+
+class RefusedError(Exception):
+    """A request that cannot be answered. status: of HTTP; param: the field at fault; code: for programs to tell by."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        kind: str = INVALID,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.param, self.code, self.retry_after_s = status, kind, param, code, retry_after_s
+
+    def body(self) -> dict[str, Any]:
+        """The JSON of the answer."""
+        return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def unknown_model(name: str, known: Iterable[str]) -> RefusedError:
+    """The model that was asked for is not served here."""
+    names = list(known)
+    near = nearest(name, names) or names
+    return RefusedError(
+        f"the model '{name[:200]}' is not served here; served: {', '.join(near)}",
+        status=404,
+        param="model",
+        code="model_not_found",
+    )
+
+
+def overloaded(message: str, retry_after_s: float | None = None) -> RefusedError:
+    """Nobody can take the request now; it may be sent again."""
+    return RefusedError(message, status=503, kind="server_error", code="overloaded", retry_after_s=retry_after_s)
