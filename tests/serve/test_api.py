@@ -49,8 +49,8 @@ class Saying:
 class Words:
     def __init__(self, of: Saying, prompt: Prompt, most: int | None) -> None:
         self.of = of
-        words = prompt.text.split() or ["x"] * (prompt.tokens or 1)
-        self.words, self.prompt_tokens, self.cached_tokens = words[:most], prompt.tokens or len(words), 1
+        words = prompt.text.split() or ["x"] * len(prompt.ids)
+        self.words, self.prompt_tokens, self.cached_tokens = words[:most], len(words), 1
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         for i, word in enumerate(self.words):

@@ -17,10 +17,10 @@ MOST_TOKENS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One prompt. text: as given, or the messages of a chat in order; tokens: their number where the client sent token ids."""
+    """One prompt. text: as given, or the messages of a chat in order; ids: its tokens, where the client sent those instead."""
 
     text: str
-    tokens: int | None = None
+    ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +137,9 @@ def _prompts(body: Mapping[str, Any]) -> tuple[Prompt, ...]:
         if all(isinstance(item, str) for item in value):
             return tuple(Prompt(item) for item in value)
         if _are_ids(value):
-            return (Prompt("", len(value)),)
+            return (Prompt("", tuple(value)),)
         if all(isinstance(item, list) and item and _are_ids(item) for item in value):
-            return tuple(Prompt("", len(item)) for item in value)
+            return tuple(Prompt("", tuple(item)) for item in value)
     raise RefusedError("'prompt' has to be a string, token ids, or an array of either, and not empty", param="prompt")
 
 
