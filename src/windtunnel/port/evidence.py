@@ -55,6 +55,14 @@ class Run:
         return said[-1].strip() if said else f"exit status {self.status}"
 
     @property
+    def stopped_at(self) -> str:
+        """The kind of the failure with its place, without what it says."""
+        failure = self.record.get("failure")
+        if self.timed_out_s is not None or not failure:
+            return self.complaint()
+        return f"{_short(failure[2])}, {failure[0]}" if failure[2] else str(failure[0])
+
+    @property
     def failed(self) -> bool:
         """Whether it broke off: an exception that nobody caught, a signal, a time limit, or an exit status other than zero before
         anything was computed. A program that has done its work may leave with whatever status it likes."""

@@ -340,7 +340,7 @@ def _virtual_run(stage: _Stage, target: str, chip: str) -> TargetRun:
         return TargetRun(target, where, False, True, f"{told['operators']:,} operators{steps}")
     valued = stage.run("after", chip=chip, values=True)
     if not valued.failed:
-        return TargetRun(target, where, False, True, "with its numbers computed; without, it takes other ways")
+        return TargetRun(target, where, False, True, f"with its numbers computed; without them it stops at {run.stopped_at}")
     return TargetRun(target, where, False, False, run.complaint())
 
 

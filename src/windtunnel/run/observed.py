@@ -26,6 +26,7 @@ from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from windtunnel.run.script import Ended, run_script
+from windtunnel.workload.program.vision import declare_torchvision
 
 SEED = 20250
 MOST_KEPT = 20_000
@@ -195,6 +196,7 @@ def _failure(ended: Ended) -> list[str] | None:
 def observe(record: Path, script: str, args: Sequence[str]) -> int:
     """Runs the script in this process, writes the record; gives the script's exit status."""
     seed()
+    declare_torchvision()
     observer = Observer()
     with observer.watching():
         ended = run_script(script, args)

@@ -129,11 +129,11 @@ def add_places(sheet: Sheet, findings: Sequence[Finding], *, title: str = "By fi
     rules = max(len(f.rule) for f in findings[:most])
     for path, found in groups.items():
         sheet.line(path)
-        grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False, expand=True)
         grid.add_column(width=places + 2, justify="right", no_wrap=True)
         grid.add_column(width=max(map(len, MARKS.values())), no_wrap=True)
         grid.add_column(width=rules, no_wrap=True)
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # alone gives way to a long line
         for f in found:
             grid.add_row(_place(f.place), MARKS[f.safety], f.rule, Text(_printable(f.excerpt)))
         sheet.parts.append(grid)
