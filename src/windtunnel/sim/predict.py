@@ -96,7 +96,7 @@ def _check(load: Load, fewest: float) -> None:
             raise InvalidInputError(field, f"{value} is not a share of at least 0 and less than 1")
 
 
-def _interval(metric: str, evidence: Evidence, operators: float) -> tuple[float, float]:
+def interval(metric: str, evidence: Evidence, operators: float) -> tuple[float, float]:
     """Factors on a value that hold it in 80 % of cases: held-out serving errors, wider where operators are not fitted."""
     base = spread(metric)
     if evidence >= Evidence.FITTED:
@@ -108,13 +108,13 @@ def _interval(metric: str, evidence: Evidence, operators: float) -> tuple[float,
 
 
 def _estimate(value: float, metric: str, evidence: Evidence, operators: float) -> Estimate:
-    low, high = _interval(metric, evidence, operators)
+    low, high = interval(metric, evidence, operators)
     return Estimate(value, value * low, value * high, evidence)
 
 
 def _inverse(value: float, evidence: Evidence, operators: float) -> Estimate:
     """Throughput's interval is that of the time per token, upside down."""
-    low, high = _interval("tpot", evidence, operators)
+    low, high = interval("tpot", evidence, operators)
     return Estimate(value, value / high, value / low, evidence)
 
 
@@ -149,6 +149,17 @@ def _power_w(of: Instance) -> float | None:
 
 
 def _notes(of: Instance, load: Load, space: Room) -> list[str]:
+    notes = engine_notes(of)
+    if space.raised:
+        notes.append(f"needs {space.fraction:.0%} of device memory, more than {of.engine} takes by default")
+    if load.concurrency > space.slots:
+        waiting = load.concurrency - space.slots
+        notes.append(f"the KV cache holds {space.slots:.0f} sequences, so {waiting:.0f} of {load.concurrency:.0f} wait")
+    return notes + device_notes(of)
+
+
+def engine_notes(of: Instance) -> list[str]:
+    """What was assumed of the model and of the engine."""
     notes = [*of.spec.notes, *of.traits.notes]
     if of.behaviour.known == "any":
         notes.append(f"{of.engine} was never fitted: the host and scheduling times of other engines stand in")
@@ -156,11 +167,12 @@ def _notes(of: Instance, load: Load, space: Room) -> list[str]:
         notes.append(f"{of.engine}: host and scheduling times start from those fitted for {of.behaviour.known}")
     if of.engine not in {served.id for served in engines_for(of.chip)}:
         notes.append(f"no source says that {of.engine} serves {of.chip.id}")
-    if space.raised:
-        notes.append(f"needs {space.fraction:.0%} of device memory, more than {of.engine} takes by default")
-    if load.concurrency > space.slots:
-        waiting = load.concurrency - space.slots
-        notes.append(f"the KV cache holds {space.slots:.0f} sequences, so {waiting:.0f} of {load.concurrency:.0f} wait")
+    return notes
+
+
+def device_notes(of: Instance) -> list[str]:
+    """What was assumed of drafting and of packages."""
+    notes = []
     if of.behaviour.drafting != 1.0 and of.spec.mtp_layers:
         notes.append(f"{of.engine} {of.deployment.engine_version} was measured with multi-token prediction on")
     if of.devices_per_chip > 1:

@@ -101,14 +101,20 @@ def decode_tokens(of: Instance, load: Load, running: float) -> StepTokens:
     )
 
 
-def decode_time(of: Instance, load: Load, running: float) -> tuple[StepTime, float]:
-    """The operators of a decode step of ``running`` requests over all ranks, and the seconds from one token of a
-    request to its next: all stages, host and gaps included, drafted tokens taken off."""
+def token_time(of: Instance, tokens: StepTokens, mtp_accept: float) -> tuple[StepTime, float]:
+    """The operators of a decode step of ``tokens``, and the seconds from one token of a request to its next: all stages,
+    host and gaps included, drafted tokens taken off."""
     b, stages = of.behaviour, of.stages
     host = (b.layer_us * of.spec.n_layers / stages + b.step_us) * 1e-6
-    factor = (b.drafting if of.spec.mtp_layers and not load.mtp_accept else 1.0) / (1.0 + load.mtp_accept)
-    step = of.step(decode_tokens(of, load, running))
+    factor = (b.drafting if of.spec.mtp_layers and not mtp_accept else 1.0) / (1.0 + mtp_accept)
+    step = of.step(tokens)
     return step, max(step.seconds + host, 0.2 * step.seconds) * stages * factor
+
+
+def decode_time(of: Instance, load: Load, running: float) -> tuple[StepTime, float]:
+    """The operators of a decode step of ``running`` requests over all ranks, and the seconds from one token of a
+    request to its next (``token_time``)."""
+    return token_time(of, decode_tokens(of, load, running), load.mtp_accept)
 
 
 def prefill_times(of: Instance, prefill: Prompt, *, mixed: bool = True) -> tuple[float, float]:

@@ -1,0 +1,1 @@
+"""Requests through serving engines, event by event: queues, batches, caches, pools, failures."""
