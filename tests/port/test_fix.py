@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from windtunnel.port import fix as fix_module
+from windtunnel.port import rewrite
 from windtunnel.port.finding import Edit
-from windtunnel.port.fix import applied, fix, fix_bytes, fix_text
+from windtunnel.port.fix import fix, fix_bytes, fix_text
 from windtunnel.port.notebook import cells_of, written_back
+from windtunnel.port.rewrite import applied
 
 USE = 'x = torch.ones(1, device="cuda")\n'
 TYPE = '_DEVICE_TYPE = (torch.accelerator.current_accelerator() or torch.device("cuda")).type\n'
@@ -78,7 +79,7 @@ def test_a_fix_that_does_not_parse_is_taken_back(monkeypatch: pytest.MonkeyPatch
     def broken(text: str, edits: list[Edit]) -> str:
         return real(text, edits) + ("(" if "ones" in text else "")
 
-    monkeypatch.setattr(fix_module, "applied", broken)
+    monkeypatch.setattr(rewrite, "applied", broken)
     report = fix(tmp_path, write=True)
     assert [(s.path, "would not parse" in s.reason) for s in report.rolled_back] == [("a.py", True)]
     assert (tmp_path / "a.py").read_text() == "import torch\n" + USE

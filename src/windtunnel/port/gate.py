@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from windtunnel.errors import InvalidInputError, WindtunnelError
+from windtunnel.errors import InvalidInputError
+from windtunnel.port.atomic import write_whole
 from windtunnel.port.finding import Finding
 from windtunnel.port.languages import language_of
 from windtunnel.port.registry import all_rules
@@ -66,6 +65,8 @@ def gate(findings: Sequence[Finding], baseline: Iterable[str] = ()) -> Gate:
 
 def read_baseline(path: Path) -> frozenset[str]:
     """The fingerprints in a baseline file. Raises InvalidInputError where it is none."""
+    if path.is_dir():
+        raise InvalidInputError("--baseline", f"{path} is a folder; name a file in it")
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -85,29 +86,6 @@ def write_baseline(path: Path, findings: Sequence[Finding]) -> None:
     }
     text = json.dumps({"format": FORMAT, "findings": entries}, indent=1, ensure_ascii=False) + "\n"
     write_whole(path, text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file whole or not at all: whoever reads it meanwhile sees the old one. Raises WindtunnelError."""
-    try:
-        descriptor, part = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-                stream.write(text)
-            mode = path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask()
-            os.chmod(part, mode)  # noqa: PTH101
-            os.replace(part, path)  # noqa: PTH105
-        except BaseException:
-            Path(part).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise WindtunnelError(f"{path} cannot be written: {error.strerror}")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @dataclass(frozen=True, slots=True)

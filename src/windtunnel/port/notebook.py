@@ -32,7 +32,9 @@ def cells_of(text: str) -> list[Cell]:
     """The code cells of a notebook. Raises InvalidInputError where the text is no whole notebook."""
     try:
         return list(_cells(text))
-    except (ValueError, IndexError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidInputError("notebook", "nested too deeply")
+    except (ValueError, IndexError) as error:
         raise InvalidInputError("notebook", f"is cut or malformed: {error or type(error).__name__}")
 
 

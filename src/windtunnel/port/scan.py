@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from windtunnel.errors import InvalidInputError, UnknownNameError
 from windtunnel.port.finding import TARGETS, Finding, Skipped
@@ -17,6 +18,9 @@ from windtunnel.port.rule import Language, Rule
 from windtunnel.port.source import Source
 from windtunnel.port.suppress import Suppressed, suppressed
 from windtunnel.port.tree import File, read, source_of, walk
+
+Progress: TypeAlias = Callable[[Literal["looked at", "written"], int], None]
+"""Told what was done with how many files so far."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,16 @@ class ScanReport:
         return tuple(f for f in self.findings if f.kind == "capability")
 
 
-def scan(path: str | Path, to: Iterable[str] = TARGETS, rules: Iterable[str] | None = None) -> ScanReport:
+def scan(
+    path: str | Path,
+    to: Iterable[str] = TARGETS,
+    rules: Iterable[str] | None = None,
+    progress: Progress | None = None,
+) -> ScanReport:
     """Everything below ``path`` (a folder or one file) that binds it, as far as it concerns one of the targets ``to``.
 
-    rules: ids of the only rules to ask. Raises InvalidInputError where there is nothing at ``path``, UnknownNameError for a
-    target or a rule that there is not.
+    rules: ids of the only rules to ask. progress: told how many files were looked at. Raises InvalidInputError where there is
+    nothing at ``path``, UnknownNameError for a target or a rule that there is not.
     """
     began = time.perf_counter()
     targets, asked = chosen_targets(to), chosen_rules(rules)
@@ -55,7 +64,9 @@ def scan(path: str | Path, to: Iterable[str] = TARGETS, rules: Iterable[str] | N
     set_aside: list[Suppressed] = []
     skipped: list[Skipped] = []
     files = lines = 0
-    for item in walk(Path(path)):
+    for number, item in enumerate(walk(Path(path)), 1):
+        if progress:
+            progress("looked at", number)
         result = scan_file(item, targets, asked) if isinstance(item, File) else item
         if isinstance(result, Skipped):
             skipped.append(result)

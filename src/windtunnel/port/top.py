@@ -77,20 +77,17 @@ def _conditional_home(python: PythonTree) -> Home | None:
     return None
 
 
-def function_home(python: PythonTree, offset: int) -> Home | None:
-    """The innermost function around a character whose body imports PyTorch itself, before that character."""
-    best: Home | None = None
+def function_homes(python: PythonTree) -> list[Home]:
+    """A home for each function whose body imports PyTorch itself."""
+    homes = []
     for function in python.functions:
+        line_start = python.source.starts[function.body[0].lineno - 1]
         start, end = python.start(function.body[0]), python.end(function.body[-1])
-        if start <= offset < end:
-            line_start = python.source.starts[function.body[0].lineno - 1]
-            indent = python.source.text[line_start:start]
-            if indent.strip():
-                continue
-            home = _home(python, function.body, (start, end), indent)
-            if home and home.at <= offset and (best is None or home.body[0] > best.body[0]):
-                best = home
-    return best
+        indent = python.source.text[line_start:start]
+        home = None if indent.strip() else _home(python, function.body, (start, end), indent)
+        if home:
+            homes.append(home)
+    return homes
 
 
 def _is_top(python: PythonTree, statement: ast.stmt) -> bool:
@@ -193,4 +190,4 @@ def insertion(python: PythonTree, home: Home, lines: list[str]) -> list[Edit]:
     return [Edit(at, at, block)]
 
 
-__all__ = ["Home", "evaluated_early", "function_home", "insertion", "module_home", "torch_name"]
+__all__ = ["Home", "evaluated_early", "function_homes", "insertion", "module_home", "torch_name"]

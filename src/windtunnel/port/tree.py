@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from windtunnel.errors import InvalidInputError
-from windtunnel.port import languages
+from windtunnel.port import git, languages
 from windtunnel.port.finding import Skipped
 from windtunnel.port.notebook import cells_of
 from windtunnel.port.rule import Language
@@ -31,6 +31,7 @@ MOST_BYTES = 8_000_000
 """Larger files are data."""
 LONGEST_LINE = 500_000
 """Bytes of one line beyond which nobody wrote the file by hand."""
+IGNORED = "ignored by git"
 _LINE_END = re.compile(rb"[\r\n]")
 
 
@@ -45,18 +46,17 @@ class File:
 def walk(root: Path) -> Iterator[File | Skipped]:
     """The files below ``root`` (or ``root`` itself, where it is a file), in order of their names.
 
-    Links are not followed: one that stays in the tree is read where it points to. Nothing is opened here.
-    Raises InvalidInputError where there is nothing at ``root``.
+    Links are not followed: one that stays in the tree is read where it points to. In a git repository, neither what git
+    ignores nor other repositories within it (submodules) are entered. Nothing is opened here. Raises InvalidInputError where
+    there is nothing at ``root``, or nothing that can be read.
     """
-    if not root.exists():
-        raise InvalidInputError("PATH", f"there is no file or folder {root}")
+    _check_root(root)
     if not root.is_dir():
-        if root.is_file():
-            yield File(root.name, root)
-        else:
-            yield Skipped(root.name, "no regular file")
+        yield File(root.name, Path(os.path.realpath(root)))
         return
     top = os.path.realpath(root)
+    of_git = git.in_repository(root)
+    ignored = git.ignored(root) if of_git else frozenset()
     pending: list[tuple[str, str]] = [(str(root), "")]
     while pending:
         folder, prefix = pending.pop()
@@ -64,38 +64,57 @@ def walk(root: Path) -> Iterator[File | Skipped]:
             with os.scandir(folder) as listed:
                 entries = sorted(listed, key=lambda entry: entry.name)
         except OSError as error:
-            yield Skipped(prefix or ".", f"cannot be read: {error.strerror}")
+            yield Skipped(_shown(prefix) or ".", f"cannot be read: {error.strerror}")
             continue
         names = {entry.name for entry in entries}
         below = []
         for entry in entries:
             path = prefix + entry.name
-            # names that are not UTF-8 come as lone surrogates, which no report could print
-            shown = path.encode("utf-8", "replace").decode()
             try:
-                if entry.is_symlink():
-                    if languages.by_name(path) or Path(entry.path).is_dir():
-                        yield Skipped(shown, _link(entry.path, top))
-                elif entry.is_dir():
-                    reason = _not_entered(entry, names)
+                if entry.is_dir(follow_symlinks=False):
+                    reason = _not_entered(entry, names, of_git, path + "/" in ignored)
                     if reason:
-                        yield Skipped(shown + "/", reason)
+                        yield Skipped(_shown(path) + "/", reason)
                     else:
                         below.append((entry.path, path + "/"))
-                elif entry.is_file():
-                    if shown == path:
-                        yield File(path, Path(entry.path))
-                    else:
-                        yield Skipped(shown, "its name is not UTF-8")
-                elif languages.by_name(path):
-                    yield Skipped(shown, "no regular file")
+                else:
+                    found = _file(entry, path, top, path in ignored)
+                    if found:
+                        yield found
             except OSError as error:
-                yield Skipped(shown, f"cannot be read: {error.strerror}")
+                yield Skipped(_shown(path), f"cannot be read: {error.strerror}")
         pending.extend(reversed(below))
 
 
-def _not_entered(entry: os.DirEntry[str], beside: set[str]) -> str:
-    """Why a folder is not entered; empty for one that is."""
+def _check_root(root: Path) -> None:
+    """Raises InvalidInputError where there is nothing to read at ``root``."""
+    if not root.exists():
+        raise InvalidInputError("PATH", f"there is no file or folder {root}")
+    if not root.is_dir() and not root.is_file():
+        raise InvalidInputError("PATH", f"{root} is neither a file nor a folder")
+    if not os.access(root, os.R_OK):
+        raise InvalidInputError("PATH", f"{root} cannot be read: permission denied")
+
+
+def _shown(path: str) -> str:
+    """Names that are not UTF-8 come as lone surrogates, which no report could print."""
+    return path.encode("utf-8", "replace").decode()
+
+
+def _file(entry: os.DirEntry[str], path: str, top: str, ignored: bool) -> File | Skipped | None:
+    """What is made of an entry that is no folder; None where it is of no kind that anybody would read."""
+    known = languages.by_name(path) is not None
+    if ignored:
+        return Skipped(_shown(path), IGNORED) if known else None
+    if entry.is_symlink():
+        return Skipped(_shown(path), _link(entry.path, top)) if known or Path(entry.path).is_dir() else None
+    if not entry.is_file():
+        return Skipped(_shown(path), "no regular file") if known else None
+    return File(path, Path(entry.path)) if _shown(path) == path else Skipped(_shown(path), "its name is not UTF-8")
+
+
+def _not_entered(entry: os.DirEntry[str], beside: set[str], of_git: bool, ignored: bool) -> str:
+    """Why a folder is not entered; empty for one that is. of_git: it lies in a git repository, which may ignore it."""
     if entry.name in SKIPPED_FOLDERS:
         return SKIPPED_FOLDERS[entry.name]
     if entry.name.endswith(".egg-info"):
@@ -104,6 +123,10 @@ def _not_entered(entry: os.DirEntry[str], beside: set[str]) -> str:
         return "build output"
     if (Path(entry.path) / "pyvenv.cfg").exists() or (Path(entry.path) / "conda-meta").is_dir():
         return "virtual environment"
+    if ignored:
+        return IGNORED
+    if of_git and (Path(entry.path) / ".git").exists():
+        return "another git repository (a submodule, say), to be asked about by itself"
     return ""
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from windtunnel.cli.params import json_option
-from windtunnel.cli.port.options import chosen, path_argument, rules_options, targets_option
+from windtunnel.cli.port.options import chosen, path_argument, rules_options, shown_progress, targets_option
 from windtunnel.errors import InvalidInputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def fix(
     """
     if diff and write:
         raise InvalidInputError("--diff", "shows what would change, --write changes it; ask for one of them")
+    if force and not write:
+        raise InvalidInputError("--force", "is for --write, which is not asked for")
     if diff and as_json:
         raise InvalidInputError("--diff", "--json has the diffs too; ask for one of them")
     from windtunnel.port.fix import fix as fix_path
@@ -55,7 +56,14 @@ def fix(
     rules = chosen(select, ignore)
     if write and not force:
         _check_committed(path)
-    report = fix_path(path, write=write, unsafe=unsafe, to=to, rules=rules)
+    with shown_progress() as progress:
+        try:
+            report = fix_path(path, write=write, unsafe=unsafe, to=to, rules=rules, progress=progress)
+        except KeyboardInterrupt:
+            if write:
+                progress.done()
+                click.echo(_interrupted(progress.written), err=True)
+            raise
     if as_json:
         from windtunnel.cli.as_json import dumps
 
@@ -65,9 +73,10 @@ def fix(
             click.echo(one.diff, nl=False)
         from windtunnel.cli.render import count
 
-        left = f", {len(report.left):,} left" if report.left else ""
-        places, files = count(len(report.fixed), "place"), count(len(report.diffs), "file")
-        click.echo(f"{places} in {files} would change{left}", err=True)
+        told = f"{count(len(report.fixed), 'place')} in {count(len(report.diffs), 'file')} would change"
+        for number, what in ((len(report.left), "left"), (len(report.skipped), "not read")):
+            told += f", {number:,} {what}" if number else ""
+        click.echo(told, err=True)
     else:
         from windtunnel.cli.port.render_fix import fix_sheet
 
@@ -75,25 +84,18 @@ def fix(
     return ROLLED_BACK if report.rolled_back else 0
 
 
+def _interrupted(written: int) -> str:
+    from windtunnel.cli.render import count
+
+    return f"windtunnel: interrupted; {count(written, 'file')} changed, every other is as it was"
+
+
 def _check_committed(path: Path) -> None:
     """Raises UnsupportedError where ``path`` lies in a git tree with changes that are not committed; without git, or outside
     of any such tree, nobody can tell."""
-    folder = path if path.is_dir() else path.parent
-    command = [
-        "git",
-        "-C",
-        str(folder),
-        "status",
-        "--porcelain",
-        "--untracked-files=normal",
-        "--",
-        path.name if path.is_file() else ".",
-    ]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False)
-    except OSError:
-        return
-    changed = [line[3:] for line in told.stdout.splitlines()] if told.returncode == 0 else []
+    from windtunnel.port.git import uncommitted
+
+    changed = uncommitted(path)
     if changed:
         more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
         raise UnsupportedError(

@@ -56,7 +56,7 @@ def prove(
     script, *args = program
     found = prove_path(path, script, args, to=list(dict.fromkeys(targets)), unsafe=unsafe, timeout_s=timeout or None)
     if report is not None:
-        from windtunnel.port.gate import write_whole
+        from windtunnel.port.atomic import write_whole
 
         write_whole(report, prove_sheet(path, found, terminal=False).text())
     if as_json:

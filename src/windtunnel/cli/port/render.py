@@ -45,7 +45,7 @@ def scan_sheet(
         sheet.line(f"{path}: {count(len(shown), f'{new}place')} in {count(files, 'file')} {binds} it", style="bold")
     else:
         told = "nothing new binds it" if baseline is not None else "nothing binds it"
-        sheet.line(f"{path}: {told}" if report.files else f"{path}: no file there is read by any rule", style="bold")
+        sheet.line(f"{path}: {told if report.files else _nothing_read(report)}", style="bold")
     sheet.facts(_summary(path, to, report, gate, baseline))
     _rules(sheet, "What can be fixed", [f for f in shown if f.safety != "none"])
     _rules(sheet, "What is left", [f for f in shown if f.safety == "none"], advice=True)
@@ -59,6 +59,11 @@ def scan_sheet(
         sheet.line()
         sheet.line("windtunnel port rules RULE explains one; --json has every place with its reason.", style="dim")
     return sheet
+
+
+def _nothing_read(report: ScanReport) -> str:
+    files = any(not one.path.endswith("/") for one in report.skipped)
+    return "nothing there could be read" if files else "no file there is of a kind that any rule reads"
 
 
 def _summary(
@@ -82,9 +87,8 @@ def _summary(
     if report.suppressed:
         facts.append(("set aside", f"{len(report.suppressed):,} by comments that give a reason"))
     not_read = f"; {len(report.skipped):,} not read" if report.skipped else ""
-    facts.append(
-        ("read", f"{count(report.files, 'file')}, {count(report.lines, 'line')} in {number(report.seconds)} s{not_read}")
-    )
+    took = number(max(report.seconds, 0.01))
+    facts.append(("read", f"{count(report.files, 'file')}, {count(report.lines, 'line')} in {took} s{not_read}"))
     return facts
 
 
@@ -128,14 +132,14 @@ def add_places(sheet: Sheet, findings: Sequence[Finding], *, title: str = "By fi
     places = max(len(_place(f.place)) for f in findings[:most])
     rules = max(len(f.rule) for f in findings[:most])
     for path, found in groups.items():
-        sheet.line(path)
+        sheet.line(printable(path))
         grid = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False, expand=True)
         grid.add_column(width=places + 2, justify="right", no_wrap=True)
         grid.add_column(width=max(map(len, MARKS.values())), no_wrap=True)
         grid.add_column(width=rules, no_wrap=True)
         grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)  # alone gives way to a long line
         for f in found:
-            grid.add_row(_place(f.place), MARKS[f.safety], f.rule, Text(_printable(f.excerpt)))
+            grid.add_row(_place(f.place), MARKS[f.safety], f.rule, Text(printable(f.excerpt)))
         sheet.parts.append(grid)
     if len(findings) > most:
         files = len({f.place.path for f in findings[most:]})
@@ -147,7 +151,8 @@ def _place(place: Place) -> str:
     return f"{cell}{place.line}:{place.column}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A line of a source, or a path, as one line of a terminal."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
@@ -157,7 +162,7 @@ def add_skipped(sheet: Sheet, skipped: Sequence[Skipped]) -> None:
         return
     groups: dict[str, list[str]] = defaultdict(list)
     for one in skipped:
-        groups[one.reason].append(one.path)
+        groups[one.reason].append(printable(one.path))
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     columns = ("why", "paths", "as")
     sheet.table("Not read", columns, ((why, f"{len(paths):,}", paths[0]) for why, paths in ordered[:MOST_SKIPPED]), fold=("as",))

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from windtunnel.cli.port.render import add_skipped
+from windtunnel.cli.port.render import add_skipped, printable
 from windtunnel.cli.render import Sheet, count
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def fix_sheet(path: Path, report: FixReport, *, unsafe: bool, width: int = 0, te
         "Changed" if report.written else "Would change",
         ("file", "places", "rules"),
         (
-            (name, f"{n:,}", ", ".join(sorted({f.rule for f in report.fixed if f.place.path == name})))
+            (printable(name), f"{n:,}", ", ".join(sorted({f.rule for f in report.fixed if f.place.path == name})))
             for name, n in changed[:MOST_FILES]
         ),
         fold=("rules",),
@@ -59,8 +59,8 @@ def fix_sheet(path: Path, report: FixReport, *, unsafe: bool, width: int = 0, te
         sheet.line(f"and {count(rest, 'place')} more; windtunnel port scan lists each", style="dim")
     if report.rolled_back:
         sheet.line()
-        sheet.line("Taken back", style="bold")
+        sheet.line("Not changed", style="bold")
         for one in report.rolled_back:
-            sheet.bullet(f"{one.path}: {one.reason}")
+            sheet.bullet(f"{printable(one.path)}: {one.reason}")
     add_skipped(sheet, report.skipped)
     return sheet

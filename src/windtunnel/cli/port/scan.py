@@ -9,7 +9,8 @@ import click
 
 from windtunnel.cli.files import check_writable
 from windtunnel.cli.params import json_option
-from windtunnel.cli.port.options import chosen, path_argument, rules_options, targets_option
+from windtunnel.cli.port.options import chosen, path_argument, rules_options, shown_progress, targets_option
+from windtunnel.errors import InvalidInputError
 
 FOUND = 1
 """Exit status where something binds that no baseline knows."""
@@ -46,18 +47,23 @@ def scan(
     for file, option in ((sarif, "--sarif"), (write_baseline, "--write-baseline")):
         if file is not None:
             check_writable(file, option)
+    if sarif is not None and write_baseline is not None and sarif.absolute() == write_baseline.absolute():
+        raise InvalidInputError("--sarif", f"{sarif} is to be the baseline too; name another file")
     from windtunnel.port import gate as gates
     from windtunnel.port.scan import scan as scan_path
 
     known = gates.read_baseline(baseline) if baseline is not None else None
-    report = scan_path(path, to=to, rules=chosen(select, ignore))
+    rules = chosen(select, ignore)
+    with shown_progress() as progress:
+        report = scan_path(path, to=to, rules=rules, progress=progress)
     gate = gates.gate(report.findings, known or ())
     ignores = gates.bad_ignores(path, {f.place.path for f in report.findings})
     if sarif is not None:
+        from windtunnel.port.atomic import write_whole
         from windtunnel.port.sarif import sarif as log_of
         from windtunnel.port.sarif import sarif_text
 
-        gates.write_whole(sarif, sarif_text(log_of(report, path, known=known, prefix=_prefix(path))))
+        write_whole(sarif, sarif_text(log_of(report, path, known=known, prefix=_prefix(path))))
     if write_baseline is not None:
         gates.write_baseline(write_baseline, report.findings)
     if as_json:
