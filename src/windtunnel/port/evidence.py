@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,8 @@ VALUES = (
     ("random", "states of random generators"),
 )
 """Keys of a record, and what they are in words."""
+
+_DIGITS = re.compile(r"\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +156,29 @@ def _files(before: Run, after: Run, again: Run | None) -> Item:
         return Item(name, "same" if old else "none", len(old))
     repeated = again.written if again is not None else old
     varying = {path for path in {*old, *repeated} if old.get(path) != repeated.get(path)}
-    for path in sorted({*old, *new}):
+    renamed = _renamed(old, repeated)
+    if renamed and renamed == _renamed(old, new):
+        known = {*old, *new} - (old.keys() ^ new.keys())  # the names of the others hold a time or a process number
+    else:
+        renamed, known = Counter(), {*old, *new}
+    for path in sorted(known):
         if path in varying and path in old and path in new:
             continue
         if old.get(path) != new.get(path):
             told = "is written only after" if path not in old else "is written only before" if path not in new else "differs"
             return Item(name, "varies" if path in varying else "different", len(old), f"{path} {told}")
-    return Item(name, "same", len(old), f"but for the contents of {len(varying)}, which vary from run to run")
+    contents = len(varying & old.keys() & repeated.keys())
+    parts = [f"the names and contents of {renamed.total():,}"] if renamed else []
+    parts += [f"the contents of {contents:,}"] if contents else []
+    return Item(name, "same", len(old), f"but for {' and '.join(parts)}, which vary from run to run")
+
+
+def _renamed(one: Mapping[str, str], other: Mapping[str, str]) -> Counter[str]:
+    """Files that are only in one of two runs, known by their paths without the digits; empty where the runs do not have the
+    same of them, so that a file is missing, and not only named otherwise."""
+    gone = Counter(_DIGITS.sub("0", path) for path in one.keys() - other.keys())
+    come = Counter(_DIGITS.sub("0", path) for path in other.keys() - one.keys())
+    return gone if gone == come else Counter()
 
 
 def _short(site: str) -> str:
