@@ -141,6 +141,8 @@ class _Flow:
             self.seen.add(child)
             parent = self.python.parent(child)
             match parent:
+                case ast.BinOp(op=ast.Add()) if listed:
+                    child = parent
                 case ast.BinOp(left=left, op=ast.Add() | ast.Mod()) if left is child:
                     child = parent
                 case ast.Attribute(attr="format" | "type"):
@@ -215,9 +217,14 @@ class _Flow:
 
     def _keyword(self, call: ast.Call, given: ast.keyword) -> tuple[Role, ast.Call | None] | None:
         name = given.arg or ""
+        if name == "params" and _last(call.func) == "fixture":
+            fixture = self.python.parent(call)
+            return ("device", None) if isinstance(fixture, ast.FunctionDef) and names_device(fixture.name) else None
         callee = self.python.resolve(call.func)
         if callee.startswith(_NO_DEVICE_CALLS):
             return None
+        if name == "type" and callee == "torch.device":
+            return "device", call
         if name in ("default", "const", "choices", "default_value", "fallback"):
             named = [s for a in call.args if (s := string(a))]
             named += [s for k in ("dest", "name") if (s := string(keyword(call, k)))]

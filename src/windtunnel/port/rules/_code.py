@@ -44,7 +44,7 @@ def code_matches(source: Source, pattern: re.Pattern[str]) -> Iterator[re.Match[
 
 def _dialect(source: Source) -> str:
     name = source.path.lower().rsplit("/", 1)[-1]
-    if source.language == "cpp":
+    if source.language == "cpp" and not name.endswith((".pyx", ".pxd", ".pxi")):
         return "cpp"
     if name.endswith((".json", ".json5", ".jsonc")) or name == "pipfile.lock":
         return "json"

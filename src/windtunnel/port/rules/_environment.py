@@ -14,6 +14,19 @@ _LOOKUPS = re.compile(
 _SHELLS = re.compile(r"^(run|call|check_call|check_output|Popen|system|popen|getoutput|exec_command)$")
 
 
+def variables_as_keywords(python: PythonTree, names: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Places of keywords that become variables: ``os.environ.update(NAME=...)``, ``dict(os.environ, NAME=...)``."""
+    for call in python.of(ast.Call):
+        if any(k.arg and names.fullmatch(k.arg) for k in call.keywords):
+            func = call.func
+            last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+            if last in ("update", "dict", "patch", "setenv", "environ"):
+                for given in call.keywords:
+                    if given.arg and names.fullmatch(given.arg):
+                        start = python.start(given)
+                        yield start, start + len(given.arg)
+
+
 def named_variables(python: PythonTree, names: re.Pattern[str]) -> Iterator[ast.Constant]:
     """Strings that are (or, in a command line, begin with) a variable whose name matches."""
     for constant in python.of(ast.Constant):
@@ -49,6 +62,8 @@ def _in_command(python: PythonTree, constant: ast.Constant) -> bool:
         if isinstance(above, ast.Call):
             func = above.func
             last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+            if last in ("format", "join", "split"):
+                continue
             return bool(_SHELLS.match(last))
         if isinstance(above, ast.stmt):
             return isinstance(above, ast.Assign)

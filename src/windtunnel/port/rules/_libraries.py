@@ -21,6 +21,9 @@ def imports(source: Source, rule: Rule, *packages: str) -> Iterator[Finding]:
     One a statement: what is imported is used in many places, and is exchanged in one.
     """
     python = source.python
+    # a package's own files import it by its name; that is not what binds them
+    folders = [part for part in source.path.split("/")[:-1] if part not in ("src", "python", "lib")]
+    packages = tuple(package for package in packages if folders[:1] != [package.split(".")[0]])
     for statement in python.of(ast.Import):
         for alias in statement.names:
             if _below(alias.name, packages):

@@ -34,7 +34,7 @@ _REPOSITORIES = {
 _INSTALL = re.compile(
     r"\b(?:(?:pip[\d.]*|uv(?:[ \t]+pip)?|conda|mamba|micromamba|pipx|uv[ \t]+tool)[ \t]+install"
     r"|(?:uv|poetry|pdm|pixi|hatch|rye)[ \t]+add"
-    r"|uvx|conda[ \t]+create)\b(?P<arguments>(?:\\\r?\n|[^\n;&|)`])*)"
+    r"|git[ \t]+clone|uvx|conda[ \t]+create)\b(?P<arguments>(?:\\\r?\n|[^\n;&|)`])*)"
 )
 _ARGUMENT = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|[^\s\"'\\]+(?:\"[^\"\n]*\"[^\s\"'\\]*)*")
 _WITH_VALUE = re.compile(
@@ -109,6 +109,9 @@ def _commands(text: str) -> Iterator[Package]:
 
 def _conda(source: Source) -> Iterator[Package]:
     for entry in entries(source):
+        if entry.key == "name" and entry.path[:2] == ("package", "[]"):
+            yield Package(_normal(entry.value), entry.start, entry.end)
+            continue
         if entry.key or entry.path[-1:] != ("[]",) or not {"dependencies", "requirements", "pip"} & set(entry.path):
             continue
         match = _GIT.match(entry.value) or _CONDA.match(entry.value)

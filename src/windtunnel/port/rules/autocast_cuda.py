@@ -132,7 +132,12 @@ RULE = Rule(
             None,
             note="for others to use",
         ),
+        Case(
+            "import torch\nd = torch.get_autocast_gpu_dtype()\n",
+            1,
+            _TOP + "d = torch.get_autocast_dtype(_DEVICE_TYPE)\n",
+        ),
         Case("import torch\nprecision = torch.cuda.amp.autocast if amp else nullcontext\n", 1, None),
     ),
-    hints=(b"cuda",),
+    hints=(b"cuda", b"autocast_gpu"),
 )

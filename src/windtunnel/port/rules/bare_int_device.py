@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
-from windtunnel.port.python import keyword
+from windtunnel.port.python import PythonTree, keyword
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
+
+_INDEX = re.compile(r"(?:^|_)rank$|^(?:gpu|gpu_?id|device_?id|device_?index|gpu_?index|idx|ordinal)$", re.I)
+_INDICES = re.compile(r"(?:^|_)(?:devices|device_ids|gpus|gpu_ids)$", re.I)
+_INDEX_CALLS = (
+    "torch.cuda.current_device", "torch.distributed.get_rank", "torch.distributed.get_node_local_rank",
+    "torch.accelerator.current_device_index",
+)  # fmt: skip
 
 
 def find(source: Source) -> Iterator[Finding]:
     python = source.python
     for call in python.of(ast.Call):
         name = python.resolve(call.func)
+        if name == "torch.device" and len(call.args) == 1 and not call.keywords and _is_index(python, call.args[0]):
+            yield source.finding(RULE, *python.span(call.func))
+            continue
         moves = isinstance(call.func, ast.Attribute) and call.func.attr == "to"
         if (moves or name == "torch.device") and len(call.args) == 1 and _is_number(call.args[0]):
             yield source.finding(RULE, *python.span(call.args[0]))
@@ -26,6 +37,25 @@ def find(source: Source) -> Iterator[Finding]:
         given = keyword(call, "device_ids")
         if isinstance(given, ast.List | ast.Tuple) and given.elts and all(_is_number(e) for e in given.elts):
             yield source.finding(RULE, *python.span(given))
+
+
+def _is_index(python: PythonTree, node: ast.expr) -> bool:
+    """Whether what is called a device is a rank or an index by its name or by what it is assigned."""
+    if isinstance(node, ast.BinOp):
+        return not isinstance(node.left, ast.Constant | ast.JoinedStr) and _is_index(python, node.left)
+    if isinstance(node, ast.Call):
+        return python.resolve(node.func) in _INDEX_CALLS or (isinstance(node.func, ast.Name) and node.func.id == "int")
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.value, ast.Name | ast.Attribute) and bool(_INDICES.search(_last(node.value)))
+    if isinstance(node, ast.Name):
+        bound = python.binding(node)[1]
+        if isinstance(bound, ast.Call | ast.BinOp) and _is_index(python, bound):
+            return True
+    return isinstance(node, ast.Name | ast.Attribute) and bool(_INDEX.search(_last(node)))
+
+
+def _last(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -46,7 +76,10 @@ RULE = Rule(
         Case("x = x.to(torch.float32)\n", 0),
         Case("x.to(1, 2)\n", 0),
         Case("run(device=0)\n", 0, note="nothing says that this is PyTorch's"),
+        Case('import torch\nd = torch.device(name)\ne = torch.device("cuda", rank)\nf = torch.device(f"cuda:{rank}")\n', 0),
         Case("x = x.to(0)\n"),
+        Case("import torch\nd = torch.device(rank)\ne = torch.device(args.local_rank)\nf = torch.device(devices[-1])\n", 3),
+        Case("import torch\nd = torch.device(rank % torch.cuda.device_count())\n"),
         Case("import torch\nm = torch.nn.DataParallel(m, device_ids=[0, 1])\n"),
         Case("import torch\ns = torch.load(p, map_location=0)\n"),
         Case("from transformers import pipeline\np = pipeline('text-generation', device=0)\n"),
@@ -54,5 +87,7 @@ RULE = Rule(
     hints=(
         *(f"{before}{digit}".encode() for before in (".to(", "device(", "device=", "map_location=") for digit in range(10)),
         b"device_ids",
+        b"torch.device(",
+        b" device(",
     ),
 )

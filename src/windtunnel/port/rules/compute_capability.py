@@ -30,6 +30,8 @@ def find(source: Source) -> Iterator[Finding]:
     seen: set[int] = set()
     for attribute in python.of(ast.Attribute):
         # the first on a line stands for both: props.major == 8 and props.minor == 0
+        if isinstance(python.parent(attribute), ast.Assign | ast.AnnAssign | ast.FormattedValue):
+            continue  # kept or told; what it decides stands elsewhere
         if attribute.attr in ("major", "minor") and attribute.lineno not in seen and _is_properties(python, attribute.value):
             seen.add(attribute.lineno)
             yield source.finding(RULE, *python.span(attribute))
@@ -58,6 +60,7 @@ RULE = Rule(
         Case("capability = (8, 0)\n", 0),
         Case('print("sm_80 needs compute_80 or so, and more words")\n', 0, note="a message"),
         Case("version.major\n", 0, note="of something else"),
+        Case("import torch\np = torch.cuda.get_device_properties(0)\nmajor = p.major\n", 0, note="nothing is decided by it"),
         Case("import torch\nif torch.cuda.get_device_capability()[0] >= 8:\n    pass\n"),
         Case("import torch\nmajor, minor = torch.cuda.get_device_capability(0)\n"),
         Case('flags.append("arch=compute_80,code=sm_80")\n'),

@@ -23,6 +23,7 @@ _FOR_CUDA = ("torch.library.register_kernel", "torch.library.impl", "torch.libra
 
 def find(source: Source) -> Iterator[Finding]:
     python = source.python
+    yield from _implemented(source)
     for node in python.uses(*_ALWAYS):
         yield source.finding(RULE, *python.span(node))
     for call in python.calls(f"{_MODULE}.CppExtension"):
@@ -38,6 +39,15 @@ def find(source: Source) -> Iterator[Finding]:
             if any(n and n.lower() == "cuda" for n in names):
                 yield source.finding(RULE, *python.span(call.func), why="The operator has a kernel for CUDA alone.")
                 break
+
+
+def _implemented(source: Source) -> Iterator[Finding]:
+    """``library.impl("op", f, "CUDA")`` of torch.library.Library."""
+    for call in source.python.of(ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "impl" and not source.python.resolve(call.func):
+            key = call.args[2] if len(call.args) > 2 else keyword(call, "dispatch_key")
+            if string(key) in ("CUDA", "AutogradCUDA", "AutocastCUDA") and key is not None:
+                yield source.finding(RULE, *source.python.span(key), why="The operator has a kernel for CUDA alone.")
 
 
 RULE = Rule(
@@ -60,6 +70,7 @@ RULE = Rule(
         Case("from torch.utils.cpp_extension import load\nm = load('m', ['m.cu'])\n"),
         Case("from torch.utils.cpp_extension import CUDAExtension as C\nC('a', ['a.cu'])\n"),
         Case('import torch\n\n\n@torch.library.register_kernel("a::b", "cuda")\ndef b(x):\n    pass\n'),
+        Case('lib.impl("f", f, "CUDA")\nlib.impl("f", f, "CPU")\n'),
     ),
-    hints=(b"cpp_extension", b"torch.library"),
+    hints=(b"cpp_extension", b"torch.library", b".impl("),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._environment import named_variables
+from windtunnel.port.rules._environment import named_variables, variables_as_keywords
 from windtunnel.port.rules._libraries import spelled
 from windtunnel.port.source import Source
 
@@ -21,6 +21,8 @@ _NAMES = re.compile(
 def find(source: Source) -> Iterator[Finding]:
     for constant in named_variables(source.python, _NAMES):
         yield source.finding(RULE, *source.python.span(constant))
+    for place in variables_as_keywords(source.python, _NAMES):
+        yield source.finding(RULE, *place)
     yield from spelled(source, RULE, "torch.utils.cpp_extension.CUDA_HOME", "torch.utils.cpp_extension.CUDNN_HOME")
 
 
@@ -40,6 +42,7 @@ RULE = Rule(
         Case('print("CUDA_HOME is not set")\n', 0, note="a message"),
         Case('import os\nos.environ["MY_CUDA_FLAG"] = "1"\n', 0, note="the program's own"),
         Case('import os\nos.environ["NCCL_DEBUG"] = "INFO"\n'),
+        Case('import os\nenv = dict(os.environ, NCCL_DEBUG="INFO")\n'),
         Case('import os\nhome = os.getenv("CUDA_HOME")\n'),
         Case("from torch.utils.cpp_extension import CUDA_HOME\nok = CUDA_HOME is not None\n"),
         Case('import os\nos.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")\n'),

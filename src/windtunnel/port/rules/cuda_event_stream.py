@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
@@ -11,11 +12,15 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
 
 _NAMES = ("Stream", "Event", "StreamContext", "stream", "current_stream", "default_stream", "set_stream")
+_QUOTED = re.compile(r"\btorch\.cuda\.(?:Stream|Event)\b")
 BASE = "a class made from CUDA's own cannot be made from another's without a look"
 
 
 def find(source: Source) -> Iterator[Finding]:
     python = source.python
+    for constant in python.of(ast.Constant):
+        if isinstance(constant.value, str) and _QUOTED.search(constant.value) and is_annotation(python, constant):
+            yield found(source, RULE, constant, unfixed="the type stands in quotes")
     for name in _NAMES:
         for node in python.uses(f"torch.cuda.{name}", f"torch.cuda.streams.{name}"):
             if isinstance(python.parent(node), ast.ClassDef):
@@ -62,6 +67,7 @@ RULE = Rule(
             _TOP + "_DEVICE_MODULE.current_stream().wait_stream(s)\n",
         ),
         Case("import torch\n\n\nclass Mine(torch.cuda.Stream):\n    pass\n", 1, None),
+        Case('import torch\n\n\ndef f(s: "torch.cuda.Stream | None" = None):\n    pass\n'),
     ),
     hints=(b"cuda",),
 )

@@ -22,12 +22,17 @@ _PTX = re.compile(
     r"(?:\.[\w:]+)+"
 )
 
+_WITHOUT_SYNC = re.compile(r"__(?:shfl(?:_(?:xor|up|down))?|ballot|any|all)\s*$")
+_ROCM = re.compile(r"USE_ROCM|__HIP")
+
 
 def find(source: Source) -> Iterator[Finding]:
     text = code(source)
     for match in _INTRINSIC.finditer(code_without_strings(source)):
         if "asm" in match.group() and not _PTX.match(text, match.end()):
             continue  # a CPU's instructions
+        if _WITHOUT_SYNC.match(match.group()) and _ROCM.search(text):
+            continue  # ROCm's half of the file: NVIDIA's chips since Volta have no such function
         yield source.finding(RULE, match.start(), match.start() + len(match.group().rstrip()))
 
 

@@ -24,7 +24,7 @@ _WITHOUT = (
     "deep-gemm", "deepspeed-kernels", "diff-gaussian-rasterization", "exllamav2", "exllamav3", "fast-hadamard-transform",
     "fbgemm-gpu", "flash-linear-attention", "fused-ssim", "gptqmodel", "grouped-gemm", "gsplat", "kaolin", "mamba-ssm",
     "megablocks", "minkowskiengine", "natten", "nvdiffrast", "quack-kernels", "sgl-kernel", "spconv", "tilelang",
-    "tiny-cuda-nn", "tinycudann", "tokenspeed-mla", "triton-nightly",
+    "tiny-cuda-nn", "tinycudann", "tokenspeed-mla", "triton-nightly", "triton-windows",
 )  # fmt: skip
 _NAMES = dict.fromkeys(_WITHOUT, "") | _WITH_COUNTERPART
 """Packages whose kernels are CUDA's or Triton's, and what to do instead where there is something."""

@@ -16,6 +16,13 @@ _LIBRARY = re.compile(
     r"(64_\w+)?(\.so(\.\d+)*|\.dll|\.dylib)$"
 )
 _TOOL = re.compile(r"(\S*/)?(nvcc|ptxas|cuobjdump|nsys|ncu|cuda-gdb|compute-sanitizer|nvprof)(\.exe)?(\s|$)")
+_LINKED = frozenset(
+    {
+        "cuda", "cudart", "cudart_static", "cublas", "cublasLt", "cudnn", "nccl", "cufft", "curand", "cusparse", "cusolver",
+        "nvrtc", "nvToolsExt", "cupti", "nvidia-ml", "cufile", "nvinfer", "cutensor",
+    }
+)  # fmt: skip
+_FOLDER = re.compile(r"/(?:usr/local|opt|usr/lib)/cuda(?:-[\d.]+)?(?:/[\w./\-]*)?")
 _PACKAGE = re.compile(r"nvidia\.(nccl|cudnn|cublas|cuda_\w+|cufft|curand|cusparse|cusolver|nvjitlink|nvtx)\b")
 _FINDS = ("importlib.util.find_spec", "importlib.import_module", "ctypes.util.find_library", "importlib.metadata.version")
 _RUNS = re.compile(r"^(run|call|check_call|check_output|Popen|system|popen|getoutput|getstatusoutput|which)$")
@@ -28,6 +35,10 @@ def find(source: Source) -> Iterator[Finding]:
         if not isinstance(value, str) or len(value) > 200 or constant in python.docstrings:
             continue
         loaded = _LIBRARY.match(value) and not isinstance(python.parent(constant), ast.JoinedStr)
+        linked = value in _LINKED and _is_linked(source, constant)
+        if linked or _FOLDER.fullmatch(value):
+            yield source.finding(RULE, *python.span(constant))
+            continue
         if loaded or (_TOOL.match(value) and _is_run(source, constant)):
             yield source.finding(RULE, *python.span(constant))
     for call in python.calls(*_FINDS):
@@ -36,12 +47,35 @@ def find(source: Source) -> Iterator[Finding]:
             yield source.finding(RULE, *python.span(call.args[0]))
 
 
+def _is_linked(source: Source, constant: ast.Constant) -> bool:
+    """Whether a name stands among libraries to link."""
+    for above in source.python.ancestors(constant):
+        if isinstance(above, ast.keyword):
+            return above.arg is not None and "librar" in above.arg
+        if isinstance(above, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            target = above.targets[0] if isinstance(above, ast.Assign) else above.target
+            return bool(re.search(r"librar|^libs$|_libs$", ast.unparse(target)))
+        if isinstance(above, ast.Dict):
+            keys = [
+                k.value
+                for k, v in zip(above.keys, above.values, strict=True)
+                if isinstance(k, ast.Constant) and constant in ast.walk(v)
+            ]
+            return keys[:1] == ["libraries"]
+        if isinstance(above, ast.Call):
+            return bool(re.search(r"(?:librar\w*|libs)\.(?:append|extend|insert)$", ast.unparse(above.func)))
+        if not isinstance(above, ast.List | ast.Tuple | ast.BinOp | ast.IfExp):
+            return False
+    return False
+
+
 def _is_run(source: Source, constant: ast.Constant) -> bool:
     for above in source.python.ancestors(constant):
         if isinstance(above, ast.Call):
             func = above.func
             last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-            return bool(_RUNS.match(last))
+            path = last == "join" and isinstance(constant.value, str) and constant.value in ("nvcc", "nvcc.exe")
+            return path or bool(_RUNS.match(last))
         if not isinstance(above, ast.List | ast.Tuple | ast.BinOp | ast.JoinedStr):
             return False
     return False
@@ -63,7 +97,23 @@ RULE = Rule(
         Case('import ctypes\nlib = ctypes.CDLL("libcudart.so")\n'),
         Case('import subprocess\nsubprocess.check_output([home + "/bin/nvcc", "-V"])\n'),
         Case('import importlib.util\ns = importlib.util.find_spec("nvidia.nccl")\n'),
+        Case('from setuptools import Extension\ne = Extension("x", libraries=["cudart", "m"])\n'),
+        Case('libraries = ["cublas"]\nhome = "/usr/local/cuda"\nnvcc = os.path.join(home, "bin", "nvcc")\n', 3),
         Case('so_file = "libnccl.so.2"\n'),
     ),
-    hints=(b".so", b".dll", b"nvcc", b"ptxas", b"nvidia", b"find_library", b"nsys", b"ncu", b"nvprof", b"cuobjdump"),
+    hints=(
+        b"libraries",
+        b"libs",
+        b"/cuda",
+        b".so",
+        b".dll",
+        b"nvcc",
+        b"ptxas",
+        b"nvidia",
+        b"find_library",
+        b"nsys",
+        b"ncu",
+        b"nvprof",
+        b"cuobjdump",
+    ),
 )

@@ -18,7 +18,8 @@ def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _LOAD):
         if match["names"].split()[:1] in (["unload"], ["purge"], ["avail"], ["list"], ["spider"]):
             continue
-        for name in _MODULE.finditer(match["names"]):
+        name = _MODULE.search(match["names"])
+        if name:  # the others of the line belong to it
             start = match.start("names")
             yield source.finding(RULE, start + name.start(), start + name.end())
 
@@ -38,7 +39,7 @@ RULE = Rule(
         Case("# module load cuda\nmodule load python/3.11 gcc\n", 0, name="job.slurm"),
         Case("module purge\nmodule unload cuda\n", 0, name="job.slurm"),
         Case("python module.py cuda\n", 0, name="run.sh"),
-        Case("module load cuda/12.1 cudnn/8\n", 2, name="job.slurm"),
+        Case("module load cuda/12.1 cudnn/8\n", 1, name="job.slurm"),
         Case("job:\n  setup: ['module load cudnn/v8.4']\n", name="conf.yaml"),
         Case("ml CUDA/12.1.1\n", name="run.sh"),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
@@ -17,11 +18,20 @@ _OTHER_RULES = frozenset(
     }
 )  # fmt: skip
 _KNOWN = torch_cuda_call.SHARED | torch_cuda_call.STREAMS | frozenset(torch_cuda_call.EXACT) | _OTHER_RULES
+_PRIVATE = re.compile(
+    r"_?(?:cuda|Cuda|CUDA|cudnn|nccl|Nccl|nvtx|nvml|cublas|cusparselt)|has_(?:cuda|cudnn|magma|mkldnn)|_(?:get|set)_cu|_CUDA|amp_def"
+)
+_BELOW_TORCH = re.compile(
+    r"torch\._C\.\w+(?:\.\w+)*|torch\.has_(?:cuda|cudnn)|torch\.cuda\.amp\.(?:common\.\w+|autocast_mode|grad_scaler)|torch\._(?:cudnn|cuda)_\w+"
+    r"|torch\.(?:cudnn_\w+|_cslt_\w+)|torch\.ops\.aten\.(?:cudnn|_cudnn|_cslt)\w*"
+)
+_MODULES_OF_AMP = frozenset({"autocast_mode", "grad_scaler", "amp_definitely_not_available"})
 _MODULES = ("memory", "random")
 
 
 def find(source: Source) -> Iterator[Finding]:
     python = source.python
+    yield from _below_torch(source)
     for name, nodes in python.references.items():
         if not name.startswith("torch.cuda."):
             continue
@@ -35,6 +45,17 @@ def find(source: Source) -> Iterator[Finding]:
             # of torch.cuda.tunable.enable the whole is one place
             if not (isinstance(parent, ast.Attribute) and python.resolve(parent)):
                 yield source.finding(RULE, *python.span(node))
+
+
+def _below_torch(source: Source) -> Iterator[Finding]:
+    """What PyTorch's compiled part and its older attributes have for CUDA, and the modules of autocast."""
+    python = source.python
+    for attribute in python.of(ast.Attribute):
+        if not _PRIVATE.match(attribute.attr) and attribute.attr not in _MODULES_OF_AMP:
+            continue
+        name = f"{python.resolve(attribute.value)}.{attribute.attr}"
+        if _BELOW_TORCH.fullmatch(name):
+            yield source.finding(RULE, *python.span(attribute))
 
 
 RULE = Rule(
@@ -53,8 +74,10 @@ RULE = Rule(
         Case("import torch\nu = torch.cuda.utilization()\n"),
         Case("import torch\nrt = torch.cuda.cudart()\nrt.cudaProfilerStart()\n"),
         Case("import torch\npool = torch.cuda.memory.MemPool(a)\n"),
+        Case("import torch\ntorch._C._cuda_clearCublasWorkspaces()\nn = torch._C._cuda_getDeviceCount()\n", 2),
+        Case("import torch\nok = torch.has_cuda and torch.cuda.amp.common.amp_definitely_not_available()\n", 2),
         Case("import torch\ntorch.cuda.tunable.enable()\n"),
         Case("from torch.cuda import ipc_collect\nipc_collect()\n"),
     ),
-    hints=(b"cuda",),
+    hints=(b"cuda", b"cudnn", b"_C.", b"_cslt"),
 )

@@ -25,7 +25,9 @@ _NAMES = re.compile(
 )
 _EXTRAS = re.compile(r"[\[,]\s*(?:cu1\d{1,2}|cuda[\w\-]*|gpu|nvidia[\w\-]*|tensorrt[\w\-]*)\s*[\],]", re.I)
 # a wheel's name where a script holds it in a variable or asks for its version
-_TOKEN = re.compile(r"(?<![\w/:.\-$])[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*-cu(?:da)?1[0-4]\d?x?(?![\w\-/:])")
+_TOKEN = re.compile(
+    r"(?<![\w/:.\-$])[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*-cu(?:da)?1[0-4]\d?x?(?![\w\-/:])|(?<![\w\-/.])(?:cudatoolkit|pytorch-cuda)(?=\s*[=<>]{1,2}\s*\d)"
+)
 _COUNTERPARTS = {
     "onnxruntime-gpu": "Ask for onnxruntime, and let each machine choose (onnxruntime-gpu, -cann, -openvino).",
     "faiss-gpu": "Ask for faiss-cpu, and for the GPU build as an extra.",

@@ -11,7 +11,9 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _PATH = re.compile(
-    r"/(?:usr/local|opt|usr/lib)/cuda(?:-\d[\d.]*|-\$\{?\w+\}?)?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+", re.M
+    r"/(?:usr/local|opt|usr/lib)/cuda(?:-\d[\d.]*|-\$\{?\w+\}?)?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+"
+    r"|NVIDIA\\? GPU\\? Computing\\? Toolkit[\\/]+CUDA[\w.\\/]*",
+    re.M,
 )
 
 
@@ -37,5 +39,5 @@ RULE = Rule(
         Case("include_directories(/usr/local/cuda/include)\n", name="CMakeLists.txt"),
         Case("CUDA ?= /opt/cuda\n", name="Makefile"),
     ),
-    hints=(b"/cuda", b"/opt/nvidia"),
+    hints=(b"/cuda", b"/opt/nvidia", b"Computing"),
 )

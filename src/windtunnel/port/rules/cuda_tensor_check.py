@@ -7,22 +7,27 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Edit, Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._code import code_without_strings
+from windtunnel.port.rules._code import code_matches, code_without_strings
 from windtunnel.port.source import Source
 
 _ASKS = re.compile(
     r"(?P<check>\b(?:TORCH_CHECK|TORCH_INTERNAL_ASSERT|AT_ASSERTM?|AT_CHECK|TORCH_INTERNAL_ASSERT_DEBUG_ONLY)\s*\(\s*)?"
     r"(?P<what>(?P<receiver>\b\w+(?:\(\))?(?:(?:\.|->)\w+\(\))*)(?:\.|->)is_cuda\(\)|\bis_cuda\(\))"
     r"|(?P<device>\b(?:torch|at|c10)::(?:kCUDA\b|DeviceType::CUDA\b|DispatchKey::CUDA\b|Backend::CUDA\b|BackendComponent::CUDABit\b)"
-    r"|\bDeviceType::CUDA\b|\bkCUDA\b|\bDispatchKey::CUDA\b)"
+    r"|\btorch::CUDA(?=\()|\bDeviceType::CUDA\b|\bkCUDA\b|\bDispatchKey::CUDA\b)"
+    r"|(?:\.|->)(?P<move>cuda)\(\s*\)"
     r"|\b(?:TORCH_LIBRARY_IMPL|STABLE_TORCH_LIBRARY_IMPL|TORCH_LIBRARY_IMPL_EXPAND|STABLE_TORCH_LIBRARY_IMPL_EXPAND)\s*\(\s*\w+\s*,\s*(?P<key>(?:Autograd)?CUDA)\b"
 )
+
+_WRITTEN = re.compile(r"(?:\b[Dd]evice\b[\w\s]{0,40}[({=]\s*|\.(?:to|device)\(\s*)\"(?P<written>cuda(?::\d+)?)\"")
 
 
 def find(source: Source) -> Iterator[Finding]:
     for match in _ASKS.finditer(code_without_strings(source)):
         if match["key"]:
             yield source.finding(RULE, *match.span("key"), unfixed=_REGISTERED, advice=_REGISTERED)
+        elif match["move"]:
+            yield source.finding(RULE, *match.span("move"))
         elif match["device"]:
             yield source.finding(RULE, *match.span("device"))
         else:
@@ -32,6 +37,9 @@ def find(source: Source) -> Iterator[Finding]:
                 asked = match["what"].removesuffix("is_cuda()")
                 edits = (Edit(start, end, f"!{asked}is_cpu()"),)
             yield source.finding(RULE, end - len("is_cuda()"), end, edits=edits)
+
+    for match in code_matches(source, _WRITTEN):
+        yield source.finding(RULE, *match.span("written"))
 
 
 _REGISTERED = "Register an implementation for the other devices too (CompositeExplicitAutograd, PrivateUse1, XPU)."
@@ -48,6 +56,7 @@ RULE = Rule(
     "tensors on meta and other devices, for which the kernel behind must be there.",
     find=find,
     cases=(
+        Case('log("cuda"); name = "cuda"; f.cuda(x);\n', 0, name="a.cpp", note="no device"),
         Case('// x.is_cuda()\nTORCH_CHECK(x.is_cpu(), "not is_cuda()");\n', 0, name="a.cpp"),
         Case("bool my_is_cuda();\nint kCUDAx;\n", 0, name="a.cpp"),
         Case('TORCH_CHECK(x.is_cuda(), "cuda");\n', after='TORCH_CHECK(!x.is_cpu(), "cuda");\n', name="a.cpp"),
@@ -58,7 +67,8 @@ RULE = Rule(
         ),
         Case("if (x.is_cuda()) { return f_cuda(x); }\n", name="a.cpp", note="what follows is for CUDA"),
         Case("auto o = x.options().device(torch::kCUDA, 0);\n", name="a.cpp"),
+        Case('torch::Device d("cuda:0");\nx.to("cuda"); y.cuda();\n', 3, name="a.cpp"),
         Case('TORCH_LIBRARY_IMPL(my, CUDA, m) { m.impl("f", &f); }\n', name="a.cpp"),
     ),
-    hints=(b"is_cuda", b"kCUDA", b"DeviceType::CUDA", b"LIBRARY_IMPL", b"Key::CUDA", b"Backend::CUDA", b"::CUDABit"),
+    hints=(b"cuda", b"is_cuda", b"kCUDA", b"DeviceType::CUDA", b"LIBRARY_IMPL", b"Key::CUDA", b"Backend::CUDA", b"::CUDABit"),
 )

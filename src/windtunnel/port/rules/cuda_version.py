@@ -29,7 +29,8 @@ RULE = Rule(
     cases=(
         Case("import torch\nprint(torch.__version__)\n", 0),
         Case("cuda_version = '12'\n", 0),
+        Case("import torch\nv = torch.backends.cudnn.version()\n"),
         Case("import torch\nif torch.version.cuda is None:\n    pass\n", 1),
     ),
-    hints=(b"cuda",),
+    hints=(b"cuda", b"cudnn"),
 )

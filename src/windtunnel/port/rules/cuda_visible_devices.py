@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._environment import named_variables
+from windtunnel.port.rules._environment import named_variables, variables_as_keywords
 from windtunnel.port.source import Source
 
 _NAMES = re.compile(r"(CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES|CUDA_DEVICE_ORDER)$")
@@ -16,6 +16,8 @@ _NAMES = re.compile(r"(CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES|CUDA_DEVICE_O
 def find(source: Source) -> Iterator[Finding]:
     for constant in named_variables(source.python, _NAMES):
         yield source.finding(RULE, *source.python.span(constant))
+    for place in variables_as_keywords(source.python, _NAMES):
+        yield source.finding(RULE, *place)
 
 
 RULE = Rule(
@@ -33,10 +35,12 @@ RULE = Rule(
         Case('print("set CUDA_VISIBLE_DEVICES first")\n', 0, note="a message"),
         Case("# CUDA_VISIBLE_DEVICES\n", 0),
         Case('import os\nos.environ["CUDA_VISIBLE_DEVICES"] = "0"\n'),
+        Case('import os\nos.environ.update(CUDA_VISIBLE_DEVICES="0")\n'),
         Case('import os\nn = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")\n'),
         Case('import os\nos.putenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")\n'),
         Case('env = {"CUDA_VISIBLE_DEVICES": "0"}\n'),
         Case('import subprocess\nsubprocess.run("CUDA_VISIBLE_DEVICES=0 python train.py", shell=True)\n'),
+        Case('import os\nos.system("CUDA_VISIBLE_DEVICES={} python t.py".format(i))\n'),
     ),
     hints=(b"VISIBLE_DEVICES", b"CUDA_DEVICE_ORDER"),
 )

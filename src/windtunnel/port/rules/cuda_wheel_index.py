@@ -13,17 +13,20 @@ from windtunnel.port.source import Source
 _INDEX = re.compile(
     r"https?://[^\s\"'<>]*?(?:/whl/(?:nightly/|test/)?cu(?:\d{2,3}|\$)[^\s\"'<>,]*"
     r"|pypi\.(?:ngc\.)?nvidia\.com[^\s\"'<>,]*"
-    r"|developer\.download\.nvidia\.\w+/[^\s\"'<>]*|nvidia\.github\.io/[^\s\"'<>]*|-cu1\d\d[^\s\"'<>]*|/cu1\d\d/[^\s\"'<>]*)"
+    r"|developer\.download\.nvidia\.\w+/[^\s\"'<>]*|helm\.ngc\.nvidia\.com[^\s\"'<>]*|nvidia\.github\.io/[^\s\"'<>]*|-cu1\d\d[^\s\"'<>]*|/cu1\d\d/[^\s\"'<>]*)"
     r"|(?<=[\w\"'}*])\+cu(?:\d{2,3}\b|\$\{?\w+[^\s\"'};,]*\}?|(?=\$))"
     r"|(?:(?<=-c )|(?<=--channel ))nvidia(?=[\s/])|(?<=- )nvidia(?=[ \t]*\r?$)",
     re.M,
 )
+_BUILD = re.compile(r"(?<==)py[\d.]+_cuda[\d.]+\w*(?:_cudnn[\w.]*)?")
 
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _INDEX):
         # a variable that gives the version is none of it
         yield source.finding(RULE, match.start(), match.start() + len(match.group().split("$", 1)[0]))
+    for match in code_matches(source, _BUILD):
+        yield source.finding(RULE, *match.span())
 
 
 RULE = Rule(
@@ -47,6 +50,7 @@ RULE = Rule(
         Case("RUN pip install torch --index-url https://download.pytorch.org/whl/nightly/cu121\n", name="Dockerfile"),
         Case('[[tool.uv.index]]\nname = "t"\nurl = "https://download.pytorch.org/whl/cu128"\n', name="pyproject.toml"),
         Case("RUN curl -O https://developer.download.nvidia.com/compute/cuda/repos/x/a.deb\n", name="Dockerfile"),
+        Case("dependencies:\n  - pytorch=1.12.1=py3.9_cuda11.3_cudnn8.3.2_0\n", name="environment.yml"),
         Case("channels:\n  - pytorch\n  - nvidia\ndependencies:\n  - pytorch\n", name="environment.yml"),
     ),
     hints=(b"cu", b"nvidia"),

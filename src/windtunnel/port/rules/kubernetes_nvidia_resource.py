@@ -12,6 +12,7 @@ from windtunnel.port.source import Source
 
 _RESOURCE = re.compile(
     r"(?<![\w./\-])(?:k8s\.amazonaws\.com/accelerator\b|cloud\.google\.com/gke-accelerator\b|gpu\.nvidia\.com\b|nvidia\.com/[\w.\-]+)"
+    r"|(?<![\w/:])/dev/nvidia(?:\d+|ctl|-uvm|-modeset)?(?=[:\s\"']|$)(?!/)"
     r"|(?<=runtimeClassName:)[ \t]*[\"']?(?P<class>nvidia[\w\-]*)"
 )
 _GPU = "huawei.com/Ascend910, mthreads.com/gpu, cambricon.com/mlu, gpu.intel.com/i915"
@@ -29,7 +30,7 @@ def find(source: Source) -> Iterator[Finding]:
 RULE = Rule(
     id="kubernetes-nvidia-resource",
     kind="spelling",
-    languages=("kubernetes", "config", "shell", "ci"),
+    languages=("kubernetes", "config", "shell", "ci", "compose"),
     targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
     safety="none",
     what="Asking Kubernetes for NVIDIA's chips: nvidia.com/gpu in resources, selectors, tolerations, runtimeClassName: nvidia.",
@@ -37,6 +38,7 @@ RULE = Rule(
     instead=f"Take the name from a value of the chart or an overlay of Kustomize ({_GPU}).",
     find=find,
     cases=(
+        Case("services:\n  a:\n    image: x\n    devices:\n      - /dev/dri:/dev/dri\n", 0, name="docker-compose.yml"),
         Case("apiVersion: v1\nkind: Pod\nspec:\n  # nvidia.com/gpu: 1\n  a: https://docs.nvidia.com/gpu\n", 0, name="pod.yaml"),
         Case("apiVersion: v1\nkind: Pod\nspec:\n  limits:\n    huawei.com/Ascend910: 1\n", 0, name="pod.yaml"),
         Case("{{- /* nvidia.com/gpu */ -}}\na: {{ .Values.resource }}\n", 0, name="templates/a.yaml"),
@@ -50,6 +52,7 @@ RULE = Rule(
         Case('{{- if .Values.limits "nvidia.com/gpu" }}\na: 1\n{{- end }}\n', name="templates/a.yaml"),
         Case('resources: {"nvidia.com/mig-1g.5gb": 1}\n', name="task.yaml"),
         Case("kubectl get nodes -l nvidia.com/gpu.present=true\n", name="run.sh"),
+        Case("services:\n  a:\n    image: x\n    devices:\n      - /dev/nvidia0:/dev/nvidia0\n", name="docker-compose.yml"),
     ),
     hints=(b"nvidia", b"accelerator"),
 )

@@ -21,7 +21,8 @@ _CALLS = (
 _LIBRARY = (
     "torch.distributed.is_nccl_available", "torch.distributed.ProcessGroupNCCL",
     "torch.distributed.distributed_c10d.ProcessGroupNCCL",
-    "torch.cuda.nccl",
+    "torch.cuda.nccl", "torch.distributed.Backend.NCCL", "torch.distributed.distributed_c10d.Backend.NCCL",
+    "torch._C._distributed_c10d.ProcessGroupNCCL",
 )  # fmt: skip
 MIXED = "the string names several libraries"
 OWN_API = "it is NCCL's own interface, without a counterpart elsewhere"

@@ -21,8 +21,19 @@ _FLAG = re.compile(
 
 
 def find(source: Source) -> Iterator[Finding]:
+    lines: set[int] = set()
     for match in code_matches(source, _FLAG):
+        if _PLAIN.match(match.group()):
+            line = source.line_column(match.start())[0]
+            # the first stands for those beside it, and CMake's word for CUDA's compiler for all that it is given
+            if line in lines or _FOR_CUDA.search(source.lines[line - 1]):
+                continue
+            lines.add(line)
         yield source.finding(RULE, *match.span())
+
+
+_PLAIN = re.compile(r"--(?!gen|gpu|arch)|-X")
+_FOR_CUDA = re.compile(r"\$<\$?<?COMPILE_LANG\w*:CUDA|CMAKE_CUDA_FLAGS|CUDA_NVCC_FLAGS|(?i:gencode)")
 
 
 RULE = Rule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Edit, Finding
@@ -16,6 +17,8 @@ _HANDLE = "pynvml.nvmlDeviceGetHandleByIndex"
 _MEMORY = "pynvml.nvmlDeviceGetMemoryInfo"
 _FIELDS = {"free": "[0]", "total": "[1]"}
 
+_COMMAND = re.compile(r"(?:^|[;&|(]\s*|command -v\s+|which\s+|sudo\s+)\S*nvidia-smi(?=\s*$|\s+-|\s*[|;&])")
+
 
 def find(source: Source) -> Iterator[Finding]:
     python = source.python
@@ -26,7 +29,7 @@ def find(source: Source) -> Iterator[Finding]:
             yield found(source, RULE, call, edits, MODULE, safety="unsafe")
     for constant in python.of(ast.Constant):
         value = constant.value
-        if isinstance(value, str) and value.split(" ", 1)[0].endswith("nvidia-smi") and _is_run(python, constant):
+        if isinstance(value, str) and _COMMAND.search(value) and _is_run(python, constant):
             yield source.finding(RULE, *python.span(constant))
 
 
