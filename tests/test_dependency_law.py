@@ -29,8 +29,9 @@ LAW: dict[str, set[str]] = {
     "plan": BELOW_RUN | {"rules", "run", "sim"},
     "serve": BELOW_RUN | {"run", "sim"},
     "port": {"catalog", "run"},
+    "claims": BELOW_RUN | {"rules", "sim", "plan"},
     "web": BELOW_RUN | {"rules", "run", "sim", "fit", "plan", "serve"},
-    "cli": BELOW_RUN | {"rules", "run", "sim", "fit", "plan", "serve", "port", "web"},
+    "cli": BELOW_RUN | {"rules", "run", "sim", "fit", "plan", "serve", "port", "claims", "web"},
 }
 """Part -> the parts it may import, besides itself and the ground floor. `cli` may ask `web` for the report that it writes."""
 

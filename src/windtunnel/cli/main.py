@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
     "chips": "Chips and systems, each number with its source.",
     "models": "Models, and what they hold.",
+    "claims": "What has been said of these chips, recomputed.",
     "validate": "Predictions against the measurements in a file.",
     "fit": "A chip's parameters from the measurements in a file.",
     "measure": "Microbenchmarks of a device that this machine has.",
