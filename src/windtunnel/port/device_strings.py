@@ -24,7 +24,7 @@ OTHERS = frozenset(
 
 _VALUE = re.compile(r"cuda(:\d*)?$")
 _FORMATTED = re.compile(r"cuda(:(\d*|\{\w*\}|%[ds]))?$")
-_DEVICE_NAME = re.compile(r"device|(^|_)dev(_|$)|map_?location|^accel(erator)?$|accelerator_type|^gpu$", re.I)
+_DEVICE_NAME = re.compile(r"device|(^|_)dev(_|$|type)|map_?location|^accel(erator)?$|accelerator_type|^gpu$", re.I)
 _NOT_DEVICE_NAME = re.compile(r"device_?(count|num|index)|devices?_(file|path|dir)|num_devices|extension|nvcc", re.I)
 
 _ROLE_OF_CALL: dict[str, Role] = {
@@ -186,6 +186,8 @@ class _Flow:
                     child = parent
                 case ast.Assign(targets=targets, value=value):
                     return next(filter(None, (self._assigned_to(t, child, value) for t in targets)), None)
+                case ast.AugAssign(target=target, op=ast.Add()):
+                    return self._assigned_to(target)
                 case ast.AnnAssign(target=target, value=value) if value is child:
                     return self._assigned_to(target)
                 case ast.arguments():

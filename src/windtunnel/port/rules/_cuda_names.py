@@ -47,7 +47,7 @@ NAME = re.compile(
     r"|curand(?:[24](?=\s*\()|_(?:init|uniform|normal|log_normal|poisson|discrete|mtgp32|Philox|[A-Z0-9]+_)\w*)|nvshmemx?_\w+|nvtx(?:Range|Mark|Name)\w+"
     r"|(?:CUBLAS(?:LT)?|CUDNN|CUFFT|CURAND|CUSPARSE(?:LT)?|CUSOLVER|NVML|NVRTC|NVJPEG|CUPTI|NVSHMEMX?|CUTENSOR|OPTIX|NVTX3?)_"
     r"(?!(?:\w+_)?(?:CHECK|CALL|SAFE|ASSERT|VERIFY|ENFORCE|TRY|ERR|ERROR_CHECK|RETURN|THROW)(?:_|\b))[A-Z]\w+"
-    rf"|nccl(?:{_NCCL})(?=[A-Z0-9_])\w*|nccl(?:Send|Recv|Reduce|Broadcast|Bcast|Gather|Scatter|Success|Sum|Prod|Max|Min|Avg|Char|Int|Half|Float|Double)\b"
+    rf"|nccl(?:{_NCCL})(?=[A-Z0-9_])\w*|nccl(?:UniqueId|InProgress|Send|Recv|Reduce|Broadcast|Bcast|Gather|Scatter|Success|Sum|Prod|Max|Min|Avg|Char|Int|Half|Float|Double)\b"
     r"|NCCL_(?:MAJOR|MINOR|PATCH|SUFFIX|VERSION(?:_CODE)?|UNIQUE_ID_BYTES|SPLIT_NOCOLOR|CONFIG_INITIALIZER)\b|(?:C10D|TORCH)_NCCL_\w+"
     r"|(?:C10|AT|TORCH)_(?:CUDA|CUDNN|CUBLAS|NCCL|CUDABLAS|CUSPARSE|CUDASPARSE|CUSOLVER)_\w+"
     r"|CUDA_(?:R_\d|C_\d|SUCCESS|ERROR_|ARRAY|MEMCPY|MEMSET|RESOURCE|TEXTURE|EXTERNAL|LAUNCH_(?:PARAMS|ATTR)|KERNEL_NODE|HOST_NODE|POINTER|MEM_ALLOC"

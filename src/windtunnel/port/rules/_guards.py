@@ -25,7 +25,9 @@ def guards_cuda_only(python: PythonTree, node: ast.AST) -> str:
             return GUARDS if not negated and any(_needs_cuda(python, s) for s in above.body) else ""
         if isinstance(above, ast.IfExp) and above.test is below:
             return GUARDS if _needs_cuda(python, above.body) else ""
-        if isinstance(above, ast.BoolOp) and isinstance(above.op, ast.And):
+        # `available and capability`, or `not available or capability`: the second is asked only where the first holds
+        negated = isinstance(below, ast.UnaryOp) and isinstance(below.op, ast.Not)
+        if isinstance(above, ast.BoolOp) and isinstance(above.op, ast.Or if negated else ast.And):
             later = above.values[above.values.index(below) + 1 :] if below in above.values else []
             if any(_needs_cuda(python, value) for value in later):
                 return GUARDS

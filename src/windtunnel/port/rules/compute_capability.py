@@ -14,6 +14,7 @@ from windtunnel.port.source import Source
 
 _CALLS = ("torch.cuda.get_device_capability", "torch.cuda.get_arch_list", "torch.cuda.get_gencode_flags")
 _ARCHITECTURE = re.compile(r"(-gencode[= ]?)?(-?-?(gpu-)?arch(itecture)?[= ])?(compute|sm)_\d{2,3}[af]?\b\S*")
+_FORMATTED = re.compile(r"(?:arch|code)=(?:compute|sm|lto)_$|^-?-?(?:gencode|generate-code)\b")
 _PROPERTIES = re.compile(r"prop|capab", re.I)
 
 
@@ -27,6 +28,11 @@ def find(source: Source) -> Iterator[Finding]:
             and constant not in python.docstrings
         ):
             yield source.finding(RULE, *python.span(constant))
+    for joined in python.of(ast.JoinedStr):
+        # f"-gencode=arch=compute_{n},code=sm_{n}"
+        texts = [v.value for v in joined.values if isinstance(v, ast.Constant) and isinstance(v.value, str)]
+        if any(_FORMATTED.search(text) for text in texts):
+            yield source.finding(RULE, *python.span(joined))
     seen: set[int] = set()
     for attribute in python.of(ast.Attribute):
         # the first on a line stands for both: props.major == 8 and props.minor == 0
@@ -63,6 +69,7 @@ RULE = Rule(
         Case("import torch\np = torch.cuda.get_device_properties(0)\nmajor = p.major\n", 0, note="nothing is decided by it"),
         Case("import torch\nif torch.cuda.get_device_capability()[0] >= 8:\n    pass\n"),
         Case("import torch\nmajor, minor = torch.cuda.get_device_capability(0)\n"),
+        Case('flags.append(f"-gencode=arch=compute_{n},code=sm_{n}")\n'),
         Case('flags.append("arch=compute_80,code=sm_80")\n'),
         Case("import torch\np = torch.cuda.get_device_properties(0)\nif p.major >= 8 and p.minor == 0:\n    pass\n"),
     ),

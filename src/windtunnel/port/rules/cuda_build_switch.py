@@ -12,7 +12,7 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _SWITCH = re.compile(
-    r"(?<![\w\-])-D[ ]?(?P<name>(?:\w+_)?(?:CUDA|CUBLAS|CUDNN|NCCL|TENSORRT|NVCC)(?:_\w+)?)(?::\w+)?="
+    r"(?<![\w\-])-D[ ]?(?P<name>(?!CUDA_HAS)(?:\w+_)?(?:CUDA|CUBLAS|CUDNN|NCCL|TENSORRT|NVCC)(?:_\w+)?)(?::\w+)?="
     r"(?![\"']?(?i:off|0|false|no|n)\b)"
 )
 _ON = re.compile(r"[\"']?(?i:on|1|true|yes|y)\b")

@@ -83,6 +83,11 @@ RULE = Rule(
             note="TorchScript reads no name of the file",
         ),
         Case('import torch\nx.to("cuda" ":0")\n', 1, None, note="in two pieces"),
+        Case(
+            'import torch\ndevices = ["cpu"]\ndevices += ["cuda"]\n',
+            1,
+            _TOP + 'devices = ["cpu"]\ndevices += [_DEVICE_TYPE]\n',
+        ),
     ),
     hints=(b"cuda",),
 )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from windtunnel.port.finding import Finding
 from windtunnel.port.python import string
 from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules._libraries import imports
 from windtunnel.port.source import Source
 
 _LIBRARY = re.compile(
@@ -24,6 +25,20 @@ _LINKED = frozenset(
 )  # fmt: skip
 _FOLDER = re.compile(r"/(?:usr/local|opt|usr/lib)/cuda(?:-[\d.]+)?(?:/[\w./\-]*)?")
 _PACKAGE = re.compile(r"nvidia\.(nccl|cudnn|cublas|cuda_\w+|cufft|curand|cusparse|cusolver|nvjitlink|nvtx)\b")
+_WHEELS = (
+    "nccl",
+    "cudnn",
+    "cublas",
+    "cuda_runtime",
+    "cuda_nvrtc",
+    "cufft",
+    "curand",
+    "cusparse",
+    "cusolver",
+    "nvjitlink",
+    "nvtx",
+    "cu13",
+)
 _FINDS = ("importlib.util.find_spec", "importlib.import_module", "ctypes.util.find_library", "importlib.metadata.version")
 _RUNS = re.compile(r"^(run|call|check_call|check_output|Popen|system|popen|getoutput|getstatusoutput|which)$")
 
@@ -41,6 +56,7 @@ def find(source: Source) -> Iterator[Finding]:
             continue
         if loaded or (_TOOL.match(value) and _is_run(source, constant)):
             yield source.finding(RULE, *python.span(constant))
+    yield from imports(source, RULE, *(f"nvidia.{name}" for name in _WHEELS))
     for call in python.calls(*_FINDS):
         name = string(call.args[0]) if call.args else None
         if name and (_PACKAGE.match(name) or name in ("cuda", "cudart", "nccl", "cudnn", "nvidia-ml")):
@@ -99,6 +115,7 @@ RULE = Rule(
         Case('import importlib.util\ns = importlib.util.find_spec("nvidia.nccl")\n'),
         Case('from setuptools import Extension\ne = Extension("x", libraries=["cudart", "m"])\n'),
         Case('libraries = ["cublas"]\nhome = "/usr/local/cuda"\nnvcc = os.path.join(home, "bin", "nvcc")\n', 3),
+        Case("import nvidia.nccl\nfrom nvidia.cudnn import lib\n", 2),
         Case('so_file = "libnccl.so.2"\n'),
     ),
     hints=(

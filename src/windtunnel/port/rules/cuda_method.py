@@ -18,6 +18,7 @@ _INTEGER_CALLS = (
 )  # fmt: skip
 _WORDS = {"device", "non_blocking", "async", "async_", "memory_format", None}
 OWN = "the class defines .cuda() itself, and callers may mean that"
+STORAGE = "a storage's .to() takes no device by its place alone; give map_location a device instead of a function"
 UNKNOWN = "what it is given (a number, a device, None) is not a plain name, and must be looked at"
 
 
@@ -38,6 +39,9 @@ def find(source: Source) -> Iterator[Finding]:
         inside = isinstance(func.value, ast.Call) and isinstance(func.value.func, ast.Name) and func.value.func.id == "super"
         if inside or (own and isinstance(func.value, ast.Name) and func.value.id == "self"):
             yield found(source, RULE, call, at=at, unfixed=OWN)
+            continue
+        if _is_storage(python, func.value):
+            yield found(source, RULE, call, at=at, unfixed=STORAGE)
             continue
         edits, needs = _edits(python, call, at)
         yield found(source, RULE, call, edits, needs, at=at, unfixed="" if edits else UNKNOWN)
@@ -69,6 +73,19 @@ def _edits(python: PythonTree, call: ast.Call, at: tuple[int, int]) -> tuple[tup
     if python.resolve(given.func if isinstance(given, ast.Call) else given) == "torch.device":
         return (name,), ()
     return (), TYPE
+
+
+def _is_storage(python: PythonTree, node: ast.expr) -> bool:
+    """Whether a tensor's storage is moved, as by ``map_location=lambda storage, loc: storage.cuda()``."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Attribute) and node.func.attr.endswith("storage")
+    if not isinstance(node, ast.Name):
+        return False
+    for above in python.ancestors(node):
+        if isinstance(above, ast.Lambda) and any(a.arg == node.id for a in above.args.args):
+            given = python.parent(above)
+            return node.id == "storage" or (isinstance(given, ast.keyword) and given.arg == "map_location")
+    return node.id == "storage"
 
 
 def is_integer(python: PythonTree, node: ast.expr, depth: int = 0) -> bool:
@@ -119,6 +136,9 @@ RULE = Rule(
             _TOP + "x = x.to(_DEVICE_TYPE if args.gpu is None else args.gpu, non_blocking=True)\n",
         ),
         Case("import torch\nx = x.cuda().half().cuda()\n", 2, _TOP + "x = x.to(_DEVICE_TYPE).half().to(_DEVICE_TYPE)\n"),
+        Case("import torch\nw = torch.load(f, map_location=lambda storage, loc: storage.cuda(0))\n", 1, None, note="no tensor"),
+        Case("import torch\nw = torch.load(f, map_location=lambda s, _: s.cuda())\n", 1, None, note="no tensor"),
+        Case("import torch\ns = x.untyped_storage().cuda()\n", 1, None, note="no tensor"),
         Case("import torch\nx = x.cuda(next(devices))\n", 1, None, note="called twice it would give another"),
         Case(
             "import torch\n\n\nclass Batch:\n    def cuda(self):\n        return Batch(self.x)\n\n    def f(self):\n"

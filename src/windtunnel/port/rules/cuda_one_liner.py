@@ -11,7 +11,8 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _ASKS = re.compile(
-    r"\btorch\.(?:version\.cuda\b|cuda\.\w+(?:\.\w+)*|backends\.(?:cudnn|cuda)\.\w+)|\bcpp_extension\.(?:CUDA\w+|CUDNN_HOME)|(?<=find_spec\(['\"])nvidia\b[\w.]*"
+    r"\btorch\.(?:version\.cuda\b|cuda\.\w+(?:\.\w+)*|backends\.(?:cudnn|cuda)\.\w+)"
+    r"|\bcpp_extension\.(?:CUDA\w+|CUDNN_HOME)|(?<=import )nvidia\.[a-z]\w+|(?<=find_spec\(['\"])nvidia\b[\w.]*"
 )
 
 
@@ -37,5 +38,5 @@ RULE = Rule(
         Case('RUN python -c "import torch; assert torch.version.cuda"\n', name="Dockerfile"),
         Case("jobs:\n  a:\n    steps:\n    - run: python -c 'import torch; torch.cuda.init()'\n", name=".github/workflows/a.yml"),
     ),
-    hints=(b"torch.cuda", b"torch.version.cuda", b"torch.backends.cud", b"cpp_extension.CUD", b"find_spec"),
+    hints=(b"torch.cuda", b"torch.version.cuda", b"torch.backends.cud", b"cpp_extension.CUD", b"find_spec", b"import nvidia."),
 )

@@ -39,11 +39,15 @@ _COUNTERPARTS = {
     "pytorch-gpu": "Ask for pytorch.",
 }
 
+_OWN = re.compile(r"^name\s*=\s*[\"']?(?P<name>[\w.\-]+)", re.M)
+
 
 def find(source: Source) -> Iterator[Finding]:
     seen: set[int] = set()
+    own = _OWN.search(source.text) if source.language == "requirements" else None
     for package in packages(source):
-        by_extra = _EXTRAS.search(package.extras)
+        # an extra of the project itself says nothing that the extra does not
+        by_extra = None if own and package.name == own["name"].lower().replace("_", "-") else _EXTRAS.search(package.extras)
         if (by_extra or _NAMES.fullmatch(package.name)) and package.start not in seen:
             seen.add(package.start)
             end = package.end + len(package.extras) if by_extra else package.end
@@ -65,6 +69,7 @@ RULE = Rule(
     instead="Make it an extra of the package (`pip install mine[cuda]`), and import it only where it is used and there.",
     find=find,
     cases=(
+        Case('[project]\nname = "mine"\n[project.optional-dependencies]\nall = ["mine[cuda]"]\n', 0, name="pyproject.toml"),
         Case("# nvidia-cublas-cu12\ntorch>=2.4\ntorchvision\nonnxruntime\nfaiss-cpu\ncuda_stub_mine==1\ntritonclient\n", 0),
         Case('[project]\nname = "x-cuda"\nkeywords = ["cuda", "nvidia"]\ndependencies = ["torch"]\n', 0, name="pyproject.toml"),
         Case('[tool.mypy]\nmodule = ["cupy.*"]\n[tool.isort]\nknown_third_party = "cupy"\n', 0, name="pyproject.toml"),

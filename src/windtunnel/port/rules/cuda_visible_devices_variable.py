@@ -19,9 +19,16 @@ _SET = re.compile(
     re.M,
 )
 
+# the old form without an equals sign takes one variable only
+_ENV = re.compile(
+    r"^[ \t]*ENV[ \t]+(?P<name>CUDA_VISIBLE_DEVICES)(?:=|(?P<space>[ \t]+))(?P<value>[\w,.:\-]+|\"[\w,.:\-]*\")[ \t]*$",
+    re.M | re.I,
+)
+
 
 def find(source: Source) -> Iterator[Finding]:
     text = code(source)
+    images = {m.start("name"): m for m in _ENV.finditer(text)} if source.language == "dockerfile" else {}
     may_fix = source.language in ("shell", "slurm") and not _is_other_shell(source)
     assignments = {m.start(): m for m in _SET.finditer(text)} if may_fix else {}
     for match in code_matches(source, _NAME):
@@ -33,6 +40,11 @@ def find(source: Source) -> Iterator[Finding]:
             assignment = assignments[match.start()]
             # on CUDA, and where there is no accelerator, nobody reads the other names; a bare assignment stays one
             edits = (Edit(assignment.end(), assignment.end(), "".join(f" {name}={assignment['value']}" for name in _OTHERS)),)
+        elif match.start() in images:
+            image = images[match.start()]
+            edits = (Edit(image.end(), image.end(), "".join(f" {name}={image['value']}" for name in _OTHERS)),)
+            if image["space"]:
+                edits = (Edit(image.start("space"), image.end("space"), "="), *edits)
         yield source.finding(RULE, *match.span(), edits=edits)
 
 
@@ -72,7 +84,13 @@ RULE = Rule(
         Case('if [ -z "$CUDA_VISIBLE_DEVICES" ]; then exit 1; fi\n', name="run.sh"),
         Case("services:\n  a:\n    image: x\n    environment:\n      - CUDA_VISIBLE_DEVICES=0\n", name="compose.yml"),
         Case("env:\n  CUDA_VISIBLE_DEVICES: ''\n", name=".github/workflows/a.yml"),
-        Case("ENV CUDA_VISIBLE_DEVICES 0\n", name="Dockerfile"),
+        Case(
+            "ENV CUDA_VISIBLE_DEVICES 0\n",
+            after="ENV CUDA_VISIBLE_DEVICES=0 ASCEND_RT_VISIBLE_DEVICES=0 MUSA_VISIBLE_DEVICES=0 MLU_VISIBLE_DEVICES=0 "
+            "ZE_AFFINITY_MASK=0\n",
+            name="Dockerfile",
+        ),
+        Case("ENV A=1 CUDA_VISIBLE_DEVICES=0\n", name="Dockerfile"),
         Case("test:\n\tCUDA_VISIBLE_DEVICES=0 pytest\n", name="Makefile"),
         Case("CUDA_VISIBLE_DEVICES=0\n", name=".env"),
     ),

@@ -120,6 +120,7 @@ RULE = Rule(
         ),
         Case("import torch\nwith torch.cuda.device(1):\n    pass\n", 1, _TOP + "with _DEVICE_MODULE.device(1):\n    pass\n"),
         Case("import torch\ntorch.cuda.is_available = lambda: False\n", 1, None),
+        Case("import torch\nskip = not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0)\n", 1, None),
         Case(
             "import torch\nif torch.cuda.is_available():\n    g = torch.cuda.CUDAGraph()\n", 1, None, note="it guards CUDA's own"
         ),
