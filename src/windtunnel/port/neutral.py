@@ -32,7 +32,12 @@ LOWEST_TORCH = "2.6"
 
 _LITERAL = re.compile(r"(?P<prefix>[rRuU]?)(?P<quote>\"|')(?P<body>[^\"'\\{}]*)(?P=quote)$")
 _F_LITERAL = re.compile(r"(?:[fF]|[rR][fF]|[fF][rR])(?:\"\"\"|'''|\"|')cuda")
-_BINDS_LESS = (ast.BoolOp, ast.IfExp, ast.Call, ast.keyword, ast.If, ast.While, ast.Assign, ast.AnnAssign, ast.Return, ast.Assert)
+_BINDS_LESS = (
+    ast.BoolOp, ast.IfExp, ast.Call, ast.keyword, ast.If, ast.While, ast.Assign, ast.AnnAssign, ast.Return, ast.Assert,
+    ast.comprehension, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.List, ast.Tuple, ast.Set, ast.Dict,
+)  # fmt: skip
+"""Around which a comparison needs no parentheses."""
+_TAKES_NO_IF = (ast.IfExp, ast.comprehension)
 SCRIPTED = "in a function that TorchScript compiles, which cannot read the names of its file"
 KERNEL = "in a kernel"
 
@@ -100,8 +105,12 @@ def _braced_edit(python: PythonTree, node: ast.Constant, written: str, start: in
 def in_parentheses(python: PythonTree, node: ast.expr, text: str) -> str:
     """``text`` (a comparison or a condition) as it can stand in the place of ``node``."""
     parent = python.parent(node)
+    start, end = python.span(node)
+    source = python.source.text
+    if isinstance(parent, ast.UnaryOp) and source[start - 1 : start] == "(" and source[end : end + 1] == ")":
+        return text
     plain = isinstance(parent, _BINDS_LESS) and not (isinstance(parent, ast.Call) and parent.func is node)
-    return text if plain and not (isinstance(parent, ast.IfExp) and " if " in text) else f"({text})"
+    return text if plain and not (isinstance(parent, _TAKES_NO_IF) and " if " in text) else f"({text})"
 
 
 def name_edit(python: PythonTree, node: ast.expr, text: str) -> tuple[Edit, ...]:

@@ -70,7 +70,7 @@ RULE = Rule(
         Case("import torch\nplatform.is_cuda.return_value = False\n", 0, note="a stand-in for a method"),
         Case("import torch\nif x.is_cuda:\n    pass\n", 1, _TOP + "if x.device.type == _DEVICE_TYPE:\n    pass\n"),
         Case("import torch\nif not x.is_cuda:\n    pass\n", 1, _TOP + "if x.device.type != _DEVICE_TYPE:\n    pass\n"),
-        Case("import torch\nok = not (x.is_cuda)\n", 1, _TOP + "ok = not ((x.device.type == _DEVICE_TYPE))\n"),
+        Case("import torch\nok = not (x.is_cuda)\n", 1, _TOP + "ok = not (x.device.type == _DEVICE_TYPE)\n"),
         Case(
             "import torch\nok = all(p.is_cuda for p in m.parameters())\n",
             1,
