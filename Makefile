@@ -45,6 +45,7 @@ bench: $(DEV)
 docs: $(DEV)
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_port_rules.py
+	$(BIN)/python docs/generate_rules.py
 	$(BIN)/python docs/generate_claims.py
 
 clean:

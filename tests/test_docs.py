@@ -85,6 +85,13 @@ def test_the_page_of_commands_is_what_the_commands_say() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == generator["page"](), "run `make docs`"
 
 
+def test_the_page_of_export_rules_is_what_the_record_says() -> None:
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_rules.py"))
+    assert (ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == generator["page"](), "run `make docs`"
+    for name, picture in generator["pictures"]().items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == picture, "run `make docs`"
+
+
 def test_every_record_in_the_documentation_is_read() -> None:
     found = {page.name: parse_toml(text, page.name) for page, _, text in blocks("toml")}
     assert parse_chip(Table("my-chip.toml", found["adding-a-chip.md"])).peak("bf16").value == 256e12

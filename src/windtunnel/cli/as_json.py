@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from windtunnel.cli.rules.check import verdict_json
 from windtunnel.plan import words
 from windtunnel.plan.result import Candidate, ChipPlan, Plan, Targets
 from windtunnel.sim.prediction import Deployment, Estimate, Load, MemoryUse, OperatorRow, Prediction
@@ -159,6 +160,7 @@ def chip_plan_json(chip: ChipPlan) -> Json:
         "best": candidate_json(chip.best) if chip.best else None,
         "why_not": chip.why_not or None,
         "searched": chip.searched,
+        "export": verdict_json(chip.verdict) if chip.verdict else None,
         "pareto": [candidate_json(point, operators=False) for point in chip.pareto],
     }
 
@@ -167,6 +169,8 @@ def plan_json(plan: Plan) -> Json:
     return {
         "model": plan.model,
         "targets": targets_json(plan.targets),
+        "to": plan.to or None,
+        "date": plan.date or None,
         "ranked": [chip.name for chip in plan.ranked],
         "chips": [chip_plan_json(chip) for chip in plan.chips],
         "notes": list(plan.notes),

@@ -28,6 +28,8 @@ MOST_REQUESTS_PER_S = 1e6
 )
 @click.option("--engine", metavar="NAME", help="Serving engine: vllm, vllm-ascend, sglang ...; the chip's usual one.")
 @click.option("--max-chips", type=CHIPS, help="Most chips of one kind.")
+@click.option("--to", metavar="PLACE", help="Chips that export rules keep from there drop out: CN, D:4 ...; see `rules`.")
+@click.option("--date", metavar="YYYY-MM-DD", help="The day of those rules; today.")
 @click.option("--prices", type=click.Path(path_type=Path), metavar="FILE", help="Your prices and power tariff, in TOML.")
 @click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained report.")
 @click.option(
@@ -46,6 +48,8 @@ def plan(
     precision: str | None,
     engine: str | None,
     max_chips: int | None,
+    to: str | None,
+    date: str | None,
     prices: Path | None,
     html: Path | None,
     deploy: Path | None,
@@ -60,6 +64,8 @@ def plan(
     where no chip meets the targets.
     """
     _check_files(html, deploy, deploy_chip, prices)
+    if date is not None and to is None:
+        raise InvalidInputError("--date", "says on which day export rules are held against chips; add --to CN")
     from windtunnel.catalog.models import model as read_model
     from windtunnel.cli.checks import check_context
     from windtunnel.plan.search import plan as search
@@ -67,7 +73,9 @@ def plan(
     spec = read_model(model)
     check_context(spec, isl, osl)
     targets = Targets(isl=isl, osl=osl, ttft_s=ttft, tpot_s=tpot, requests_per_s=requests_per_s)
-    result = search(model, on, targets, precision=precision, engine=engine, max_chips=max_chips, prices=prices)
+    # what was not asked for is not passed on: the question stays as short as it was typed
+    ruled = {key: value for key, value in (("to", to), ("date", date)) if value is not None}
+    result = search(model, on, targets, precision=precision, engine=engine, max_chips=max_chips, prices=prices, **ruled)
     # files first: where one cannot be written, the error is all that is said
     written: list[Path] = []
     if deploy is not None and result.ranked:

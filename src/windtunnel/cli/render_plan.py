@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from windtunnel.catalog.destination import destination
 from windtunnel.cli.render import (
     UNKNOWN,
     Sheet,
@@ -26,7 +27,8 @@ PARETO_POINTS = 4
 
 def plan_sheet(plan: Plan, *, width: int = 0, terminal: bool | None = None) -> Sheet:
     sheet = Sheet(width=width, terminal=terminal)
-    sheet.line(f"{plan.model}: {targets_text(plan.targets)}", style="bold")
+    where = f", to {destination(plan.to).name} on {plan.date}" if plan.to else ""
+    sheet.line(f"{plan.model}: {targets_text(plan.targets)}{where}", style="bold")
     best = [(chip.name, chip.best) for chip in plan.ranked if chip.best is not None]
     if not best:
         sheet.line()

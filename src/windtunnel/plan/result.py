@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from windtunnel.rules.verdict import Verdict
 from windtunnel.sim.prediction import Prediction
 
 
@@ -66,23 +67,30 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class ChipPlan:
     """One chip or system: ``best`` meets the targets at the least cost (chips where no price is known);
-    why_not is one line when none does; pareto: throughput per chip against tokens/s per user, best first."""
+    why_not is one line when none does; pareto: throughput per chip against tokens/s per user, best first;
+    verdict: what the export rules say, where a destination was named."""
 
     name: str
     best: Candidate | None
     why_not: str = ""
     pareto: tuple[Candidate, ...] = ()
     searched: int = 0
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer to one question, in the order in which the chips were asked for."""
+    """The answer to one question, in the order in which the chips were asked for.
+
+    to, date: the destination and the day for which export rules were held against the chips, "" where none was named.
+    """
 
     model: str
     targets: Targets
     chips: tuple[ChipPlan, ...]
     notes: tuple[str, ...] = field(default_factory=tuple)
+    to: str = ""
+    date: str = ""
 
     @property
     def ranked(self) -> list[ChipPlan]:

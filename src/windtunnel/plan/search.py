@@ -7,6 +7,7 @@ and, where the engine can, prefill and decode apart. Of each the largest load th
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from windtunnel.errors import (
     WindtunnelError,
 )
 from windtunnel.plan import reasons
+from windtunnel.plan.allowed import notes as rule_notes
+from windtunnel.plan.allowed import verdicts, why_not_had
 from windtunnel.plan.carry import candidate
 from windtunnel.plan.front import predicted
 from windtunnel.plan.option import Option
@@ -47,13 +50,16 @@ def plan(
     engine: str | None = None,
     max_chips: int | None = None,
     prices: str | Path | None = None,
+    to: str | None = None,
+    date: str | datetime.date | None = None,
 ) -> Plan:
     """The cheapest deployment that meets ``targets`` on each of ``on``, the trade-offs, and why a chip will not do.
 
     on: chips, systems, or paths of a user's own chips, each ``NAME`` or ``NAME:N`` for at most N chips. precision: a
     number type, "" as the checkpoint is stored, None to choose; engine: one engine, None for the first that serves the
-    chip; max_chips: of each kind; prices: a user's own file. Raises UnknownNameError and InvalidInputError for a request
-    that is malformed; a chip that merely cannot do it says so in its ``why_not``.
+    chip; max_chips: of each kind; prices: a user's own file. to: a destination, for which chips drop out that
+    the export rules of ``date`` (today where it is not given) keep from it. Raises UnknownNameError and InvalidInputError
+    for a request that is malformed; a chip that merely cannot do it says so in its ``why_not``.
     """
     _check(targets)
     spec = read_model(model)
@@ -67,13 +73,19 @@ def plan(
     if not on:
         raise InvalidInputError("on", "names no chip; write it as h20 or h20,ascend-910c")
     places, comparable = priced([place(each, max_chips) for each in on], book)
-    found = [_at(model, spec, each, targets, precision, asked) for each in places]
+    ruled = verdicts(places, to, date)
+    found = []
+    for each, verdict in zip(places, ruled, strict=True):
+        barred = why_not_had(verdict)
+        answer, note = (ChipPlan(each.name, None, barred), "") if barred else _at(model, spec, each, targets, precision, asked)
+        found.append((replace(answer, verdict=verdict), note))
     notes = [line for _, line in found if line]
     return Plan(
         spec.id if spec.id == model else model,
         targets,
         tuple(chip for chip, _ in found),
-        (*dict.fromkeys(notes), *_notes(places, [chip for chip, _ in found], comparable)),
+        (*dict.fromkeys(notes), *_notes(places, [chip for chip, _ in found], comparable), *rule_notes(places, ruled)),
+        *((ruled[0].destination.id, ruled[0].date.isoformat()) if ruled[0] is not None else ()),
     )
 
 

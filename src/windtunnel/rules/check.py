@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import re
 from dataclasses import dataclass, replace
-from functools import cache
 
 from windtunnel.catalog.chip import Chip
-from windtunnel.catalog.chip import chip as chip_named
-from windtunnel.catalog.chip import shelf as chip_shelf
 from windtunnel.catalog.destination import Destination, destination, maker_country, record
-from windtunnel.catalog.instrument import Instrument, Policy, instrument, instruments
+from windtunnel.catalog.instrument import Instrument, Policy, instrument
 from windtunnel.catalog.system import System
-from windtunnel.catalog.system import shelf as system_shelf
-from windtunnel.catalog.system import system as system_named
-from windtunnel.errors import InvalidInputError, UnknownNameError
+from windtunnel.errors import InvalidInputError
 from windtunnel.rules.classify import (
     Classification,
     Condition,
@@ -26,6 +20,9 @@ from windtunnel.rules.classify import (
     classify_2023,
     letter_hit,
 )
+from windtunnel.rules.days import first_day
+from windtunnel.rules.days import parse_day as parse_day
+from windtunnel.rules.item import Item, item
 from windtunnel.rules.launch import launch
 from windtunnel.rules.metrics import dram_bandwidth, io_bandwidth, performance_density, total_processing_performance
 from windtunnel.rules.notes import notes
@@ -37,80 +34,6 @@ STATUS_OF: dict[Policy, Status] = {
     "case by case": Status.CASE_BY_CASE,
     "licence": Status.LICENCE,
 }
-
-
-def parse_day(text: str | datetime.date, field: str = "date") -> datetime.date:
-    """A day from ``2025-04-20``. Raises InvalidInputError with the nearest way to write it."""
-    if isinstance(text, datetime.datetime):
-        return text.date()
-    if isinstance(text, datetime.date):
-        return text
-    try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.strip()):
-            return datetime.date.fromisoformat(text.strip())
-    except ValueError:
-        pass
-    raise InvalidInputError(field, f"'{text[:40]}' is no day; {_nearest_day(text)}")
-
-
-def _nearest_day(text: str) -> str:
-    """How a day that was written otherwise should be written."""
-    parts = [int(part) for part in re.findall(r"\d+", text)[:3] if len(part) <= 4]
-    if len(parts) == 1 and 1900 < parts[0] < 2200:
-        return f"nearest: {parts[0]}-01-01"
-    compact = re.fullmatch(r"\s*(\d{4})(\d\d)(\d\d)\s*", text)
-    if compact:
-        parts = [int(part) for part in compact.groups()]
-    if len(parts) >= 2 and 1900 < parts[-1] < 2200 and parts[0] <= 31:
-        parts = parts[::-1]  # day and month first
-    if len(parts) >= 2 and 1900 < parts[0] < 2200:
-        day = parts[2] if len(parts) > 2 else 1
-        for year, month, date in ((parts[0], parts[1], day), (parts[0], day, parts[1])):
-            try:
-                return f"nearest: {datetime.date(year, month, date).isoformat()}"
-            except ValueError:
-                continue
-        if 1 <= parts[1] <= 12 and 28 < day <= 31:
-            last = datetime.date(parts[0] + parts[1] // 12, parts[1] % 12 + 1, 1) - datetime.timedelta(days=1)
-            return f"nearest: {last.isoformat()}"
-    return "write it as 2025-04-20"
-
-
-@cache
-def first_day() -> datetime.date:
-    """The day of the record's first binding rule."""
-    return min(i.effective for i in instruments() if i.binds and i.effective is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """What was asked about and the IC that decides: a system's chip, a die's package."""
-
-    name: str
-    chip: Chip
-    system: System | None = None
-
-
-def item(name: str | Chip | System) -> Item:
-    """The item of that name. Raises UnknownNameError with the nearest chips and systems."""
-    if isinstance(name, System):
-        return Item(name.id, _whole(name.its_chip()), name)
-    if isinstance(name, Chip):
-        return Item(name.id, _whole(name))
-    try:
-        return item(chip_named(name))
-    except UnknownNameError:
-        pass
-    try:
-        return item(system_named(name))
-    except UnknownNameError:
-        known = [*chip_shelf.ids(), *chip_shelf.aliases(), *system_shelf.ids(), *system_shelf.aliases()]
-        raise UnknownNameError("chip or system", name, known) from None
-
-
-def _whole(chip: Chip) -> Chip:
-    """The package that a die is sold in: rules ask of the IC as it is exported."""
-    return chip_named(chip.part_of) if chip.part_of else chip
 
 
 def check(name: str | Chip | System, to: str | Destination, date: str | datetime.date) -> Verdict:
@@ -214,7 +137,7 @@ def _by_letter(found: _Found, chip: Chip, place: Destination, day: datetime.date
     if not concerned or (chip.vendor not in letter.makers and maker_country(chip.vendor) == "US"):
         return found
     hit = letter_hit(chip)
-    if maker_country(chip.vendor) != "US":
+    if chip.vendor not in letter.makers:
         if hit.hit:  # no letter went to that maker
             said = "By its bandwidth it would need a licence under the letters of April 2025, had they gone to its maker."
             return replace(found, notes=(*found.notes, said))
@@ -276,11 +199,10 @@ def _case_by_case(found: _Found, chip: Chip, below: Limits, rule: Instrument, co
 def _told(found: _Found, asked: Item, place: Destination, day: datetime.date) -> Verdict:
     """The verdict with everything that should be said beside it."""
     chip = asked.chip
-    hypothetical = maker_country(chip.vendor) == "CN"
     clause = found.clause
     if asked.system is not None and found.of.eccn:
         clause = f"ECCN 4A090.{found.of.eccn[6]}: it contains {chip.id}, {clause}"
-    beside = notes(asked.name, chip, place, day, found.of.eccn, found.by)
+    beside = notes(chip, place, day, found.of.eccn, found.by)
     return Verdict(
         item=asked.name,
         chip=chip.id,
@@ -292,11 +214,20 @@ def _told(found: _Found, asked: Item, place: Destination, day: datetime.date) ->
         instrument=found.by.id,
         conditions=found.conditions,
         sources=(*found.by.sources, *_figure_sources(chip, found.conditions)),
-        notes=tuple(dict.fromkeys(note for note in (*found.notes, *beside, *_chip_notes(chip, found)) if note)),
+        notes=tuple(
+            dict.fromkeys(note for note in (*found.notes, *_package_note(asked), *beside, *_chip_notes(chip, found)) if note)
+        ),
+        tag=found.by.tag,
         missing=found.missing,
-        hypothetical=hypothetical,
+        launch=launch(chip),
+        origin=maker_country(chip.vendor),
         known_until=record().known_until,
     )
+
+
+def _package_note(asked: Item) -> list[str]:
+    is_die = asked.system is None and asked.name != asked.chip.id
+    return [f"A die is judged as the package that is sold, {asked.chip.id}."] if is_die else []
 
 
 _METRIC_OF = {"TPP": total_processing_performance, "PD": performance_density, "DRAM bandwidth": dram_bandwidth,

@@ -56,3 +56,8 @@ def launch(chip: Chip) -> Launch | None:
     sold = _DATE.match(shipped[1]) if shipped else None
     latest = max(last for _, last in [*spans, *([_span(sold)] if sold else [])])
     return Launch(min(first for first, _ in spans), latest, text)
+
+
+def was_sold(chip: Chip) -> bool:
+    """Whether it came, or is to come, on sale: not so what its record calls never made in volume, or not seen to ship."""
+    return not chip.status.startswith(("never ", "not "))

@@ -15,14 +15,12 @@ HEADQUARTERS = "A buyer anywhere whose headquarters or parent are in D:5 or Maca
 INSTALLED = "Export rules control exports and transfers, not the continued lawful use of what is installed (BIS, 2026-05-31)."
 
 
-def notes(item: str, chip: Chip, place: Destination, day: datetime.date, eccn: str, by: Instrument) -> list[str]:
+def notes(chip: Chip, place: Destination, day: datetime.date, eccn: str, by: Instrument) -> list[str]:
     """One line each, most important first."""
     lines = [*_origin(chip, day, eccn), *_when(chip, day, by)]
     if day > record().known_until:
         lines.append(f"The record is known up to {record().known_until}; what changed later is not in it.")
-    if item != chip.id and chip.part_of == "" and item.startswith(f"{chip.id}-die"):
-        lines.append(f"A die is judged as the package that is sold, {chip.id}.")
-    lines += [_line(each) for each in instruments() if each.kind in TOLD and each.on(day) and _concerns(each, chip, place)]
+    lines += statements(chip, place, day)
     if _covered_by_duty(chip, place, day):
         lines.append(_line(instrument("duty-2026-01")))
     if not {"CN", "MO", "D:5"} & set(place.groups) and instrument("bis-2023-10").on(day):
@@ -30,6 +28,21 @@ def notes(item: str, chip: Chip, place: Destination, day: datetime.date, eccn: s
     if instrument("guidance-2026-05").on(day) and eccn:
         lines.append(INSTALLED)
     return lines
+
+
+def statements(chip: Chip, place: Destination, day: datetime.date) -> list[str]:
+    """What was said by then, and binds nothing, of this chip or of all for that destination."""
+    return [_line(each) for each in instruments() if each.kind in TOLD and each.on(day) and _concerns(each, chip, place)]
+
+
+def prohibited(chip: Chip, day: datetime.date, eccn: str) -> str:
+    """How the guidance on General Prohibition 10 is about a chip on a day; "" where it is not."""
+    guidance = instrument("guidance-2025-05")
+    if maker_country(chip.vendor) != "CN" or not guidance.on(day):
+        return ""
+    if chip.id in guidance.concerns:
+        return f"{guidance.effective}, BIS guidance names this chip [{guidance.tag}]"
+    return f"{guidance.effective}, BIS guidance is about ICs of this class [{guidance.tag}]" if eccn else ""
 
 
 def _line(each: Instrument) -> str:
@@ -56,14 +69,13 @@ def _origin(chip: Chip, day: datetime.date, eccn: str) -> list[str]:
     """Whether the limits apply to the chip at all."""
     country = maker_country(chip.vendor)
     if country == "":
-        return [f"The record does not say whose items the chips of {chip.vendor} are: judged as a US item."]
+        return [f"The record does not say whose items the chips of {chip.vendor} are: the limits are applied as if US items."]
     if country == "US":
         return ["Rented in the cloud, not sold: the rules are about exports of chips."] if chip.status == "cloud only" else []
     lines = [f"{chip.vendor}'s chips are no US items: the limits are applied as if they were, and do not clear them."]
-    guidance = instrument("guidance-2025-05")
-    if guidance.on(day) and (chip.id in guidance.concerns or eccn.startswith("3A090")):
-        named = "names this chip" if chip.id in guidance.concerns else "is about ICs of this class"
-        lines.append(f"{guidance.effective}, BIS guidance {named} [{guidance.tag}]: {guidance.summary} {guidance.notes[0]}")
+    if about := prohibited(chip, day, eccn):
+        guidance = instrument("guidance-2025-05")
+        lines.append(f"{about}: {guidance.summary} {guidance.notes[0]}")
     return lines
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from windtunnel.catalog.destination import Destination
+from windtunnel.catalog.instrument import Tag
 from windtunnel.rules.classify import Condition
+from windtunnel.rules.launch import Launch
 
 NO_ADVICE = "Engineering data, not legal advice."
 
@@ -36,7 +38,9 @@ class Verdict:
 
     eccn: 3A090's paragraph, "" where none applies or it cannot be told; missing: the figure that is needed to tell.
     clause: the provision that decides, in words, instrument: its record's id. conditions: the numbers that decide.
-    hypothetical: not a US item, the limits are applied as if it were. known_until: the record's last day.
+    tag: how the text of the instrument is known.
+    origin: "US", "CN", or "" where the record does not say whose item it is. launch: the chip's; known_until: the
+    record's last day.
     """
 
     item: str
@@ -50,9 +54,16 @@ class Verdict:
     conditions: tuple[Condition, ...]
     sources: tuple[str, ...]
     notes: tuple[str, ...]
+    tag: Tag
     missing: str = ""
-    hypothetical: bool = False
+    origin: str = "US"
+    launch: Launch | None = None
     known_until: datetime.date = datetime.date.max
+
+    @property
+    def hypothetical(self) -> bool:
+        """Whether the limits are only applied as if it were a US item."""
+        return self.origin != "US"
 
     @property
     def barred(self) -> bool:
@@ -62,5 +73,11 @@ class Verdict:
     @property
     def headline(self) -> str:
         """``licence required``, ``cannot be told: needs die area``; what is no US item says so first."""
-        text = str(self.status) + (f": needs {self.missing}" if self.missing else "")
-        return f"no US item; if it were: {text}" if self.hypothetical else text
+        if not self.hypothetical:
+            return self.plain
+        return f"{'no US item; if it were' if self.origin else 'maker not in the record; if a US item'}: {self.plain}"
+
+    @property
+    def plain(self) -> str:
+        """The status, and the figure that is missing, whosever item it is."""
+        return str(self.status) + (f": needs {self.missing}" if self.missing else "")

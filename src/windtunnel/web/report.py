@@ -70,4 +70,5 @@ def command(plan: Plan) -> str:
     parts += ["--ttft", f"{t.ttft_s:g}s"] if t.ttft_s else []
     parts += ["--tpot", f"{t.tpot_s * 1e3:g}ms"] if t.tpot_s else []
     parts += ["--requests-per-s", f"{t.requests_per_s:g}"] if t.requests_per_s else []
+    parts += ["--to", plan.to, "--date", plan.date] if plan.to else []
     return shlex.join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from windtunnel.catalog.destination import destination
 from windtunnel.plan.result import Candidate, ChipPlan, Plan, Targets
 from windtunnel.sim.prediction import Estimate, MemoryUse
 from windtunnel.web import words
@@ -11,12 +12,14 @@ from windtunnel.web.markup import chip_name, definitions, esc, known, unknown
 def question(plan: Plan, date: str, version: str) -> str:
     """What was asked, as a list of terms."""
     t = plan.targets
+    where = [("Export rules", f"to {esc(destination(plan.to).name)} on {esc(plan.date)}")] if plan.to else []
     return definitions(
         (
             ("Each request", f"{t.isl:,} tokens in, {t.osl:,} out"),
             ("Time to first token", f"at most {words.seconds(t.ttft_s)}" if t.ttft_s else "no target"),
             ("Time per output token", f"at most {words.seconds(t.tpot_s)}" if t.tpot_s else "no target"),
             ("Traffic", f"{t.requests_per_s:,g} requests/s" if t.requests_per_s else "no target: one instance"),
+            *where,
             ("Asked on", f"{esc(date)}, of windtunnel {esc(version)}"),
         )
     )
