@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "A PyTorch program on an accelerator that is not there.",
     "port": "From a CUDA repository to one that runs on any accelerator.",
     "plan": "The cheapest deployment on each chip that meets targets.",
+    "rules": "What export rules of a day let a chip go where.",
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
     "chips": "Chips and systems, each number with its source.",
     "models": "Models, and what they hold.",
