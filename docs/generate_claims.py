@@ -38,7 +38,7 @@ rules and the predictions, and compared by one rule.
 - A row that rests on the same article as the claim is no evidence for it. What follows only from the article's own other numbers
   is called so.
 - "A 910B" without a bin is one of those with 64 GB (910B1, B2, B3). TPP and verdicts on exports are those of `windtunnel rules`.
-- Rows **from memory** were not looked up again; a claim that rests on one says so.
+- Rows **from memory** were not looked up again; a claim that uses one says so.
 """
 
 
@@ -58,9 +58,9 @@ def section(result: Result) -> str:
     claim = result.claim
     parts = [f"### {claim.id}", f"{claim.says} *({words.said_by(claim)})*", f"**{result.verdict.capitalize()}.**"]
     if result.reason:
-        parts[-1] += f" Not known: {result.reason}."
+        parts[-1] += f" {words.why(result).capitalize()}: {result.reason}."
     if result.recalled:
-        parts[-1] += f" Rests on rows from memory: {', '.join(result.recalled)}."
+        parts[-1] += f" Uses rows from memory: {', '.join(result.recalled)}."
     if result.parts:
         rows = ["| part | claimed | found | verdict |", "|---|---|---|---|"]
         for part in result.parts:

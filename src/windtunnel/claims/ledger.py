@@ -132,13 +132,14 @@ class Ledger:
         found = METRICS[which](chip(name))
         if found.value is None:
             raise MissingFactError(name, found.missing)
-        self._note(f"rules {found.name} of {name}", f"{found.value:,.6g} {found.unit} ({found.basis})", "; ".join(found.sources))
+        basis = f" ({found.basis})" if found.basis else ""
+        self._note(f"rules {found.name} of {name}", f"{found.value:,.6g} {found.unit}{basis}", "; ".join(found.sources))
         return found.value
 
     def rule(self, name: str) -> Instrument:
         """A dated rule or statement of the record."""
         found = instrument(name)
-        self._note(f"rule {name}", found.summary, "; ".join(found.sources))
+        self._note(f"rule {name}", f"{found.name}, {found.since}", "; ".join(found.sources))
         return found
 
     def checked(self, name: str, to: str, date: str) -> Verdict:

@@ -11,6 +11,8 @@ from windtunnel.claims.verdict import claimed_range, leaning
 
 LARGE = (("trillion", 1e12), ("billion", 1e9), ("million", 1e6))
 
+LONGEST_LABEL = 32
+
 
 def number(value: float) -> str:
     """A number as one reads it aloud: ``0.667``, ``12,308``, ``1.3 million``, ``3.3e+24``."""
@@ -42,7 +44,7 @@ def would_do(part: Part) -> str:
     if part.relation in ("is", "over", "under"):
         return ""
     low, high = claimed_range(part)
-    return f"{number(low)} to {number(high)}"
+    return " to ".join(number(end) if end >= 1000 else f"{end:.4g}" for end in (low, high))
 
 
 def found(of: Found) -> str:
@@ -64,8 +66,19 @@ def in_short(result: Result) -> str:
     known = [part for part in result.parts if not part.found.unknown]
     if not known:
         return result.reason
-    told = "; ".join(found(part.found) for part in known)
+    told = "; ".join(_labelled(part, len(result.parts)) for part in known)
     return told if len(known) == len(result.parts) else f"{told}; the rest is not known"
+
+
+def _labelled(part: PartResult, parts: int) -> str:
+    """What was found, after the first words of the part's name where there are several."""
+    label = part.part.name.partition(",")[0].partition(" (")[0]
+    return f"{label} {found(part.found)}" if parts > 1 and len(label) <= LONGEST_LABEL else found(part.found)
+
+
+def why(result: Result) -> str:
+    """What the reason of a result is called: why nothing can be told, or what of it is not known."""
+    return "why" if result.verdict == "cannot be told" else "not known"
 
 
 def judged(part: PartResult) -> str:

@@ -32,7 +32,7 @@ def one_claim(result: Result) -> Sheet:
     sheet.line(f"{result.claim.id}  {result.claim.says}", style="bold")
     pairs = [("said by", words.said_by(result.claim)), ("verdict", result.verdict)]
     if result.reason:
-        pairs.append(("not known", result.reason))
+        pairs.append((words.why(result), result.reason))
     if result.recalled:
         pairs.append(("from memory", ", ".join(result.recalled)))
     sheet.facts(pairs)

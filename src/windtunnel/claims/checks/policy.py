@@ -16,6 +16,9 @@ from windtunnel.rules.verdict import Status
 BUFFER = 0.5
 """Claim S027."""
 DAY = datetime.date(2025, 8, 5)
+UNITS = {"tpp": "TPP", "dram": "GB/s of memory"}
+"""Metric of export rules -> its unit."""
+PROPOSAL = "a proposal is neither true nor false"
 US_CHIPS = ("h20", "a100-sxm-80gb", "h100-sxm", "h200-sxm", "mi300x", "mi325x", "b200-sxm")
 
 
@@ -28,27 +31,31 @@ def _best(ledger: Ledger, which: str, day: datetime.date) -> tuple[str, float]:
     return best, ledger.metric(best, which)
 
 
-def _threshold(ledger: Ledger, day: datetime.date) -> str:
-    limits = {}
-    told = []
-    for which, unit in (("tpp", "TPP"), ("dram", "GB/s of memory")):
-        best, value = _best(ledger, which, day)
-        limits[which] = value * (1 + BUFFER)
-        told.append(f"{limits[which]:,.0f} {unit} (best: {best})")
-    passing = [each for each in US_CHIPS if all(ledger.metric(each, which) <= limit for which, limit in limits.items())]
-    return f"{day.isoformat()}: {', '.join(told)}; at or below both: {', '.join(passing) or 'none'} of {', '.join(US_CHIPS)}."
+def _limits(ledger: Ledger, day: datetime.date) -> dict[str, tuple[float, str]]:
+    """Metric -> the limit of a day by the proposal, and the chip that sets it."""
+    found = {which: _best(ledger, which, day) for which in UNITS}
+    return {which: (value * (1 + BUFFER), best) for which, (best, value) in found.items()}
+
+
+def _told(ledger: Ledger, day: datetime.date) -> str:
+    limits = _limits(ledger, day)
+    told = ", ".join(f"{limit:,.0f} {UNITS[which]} (best: {best})" for which, (limit, best) in limits.items())
+    passing = [each for each in US_CHIPS if all(ledger.metric(each, which) <= limits[which][0] for which in UNITS)]
+    return f"{day.isoformat()}: {told}; at or below both: {', '.join(passing) or 'none'} of {', '.join(US_CHIPS)}."
 
 
 @checks("S027")
 def buffered_threshold(ledger: Ledger) -> Answer:
-    return no_matter("a proposal is neither true nor false; what it would give is computed", _threshold(ledger, DAY))
+    limits = ", ".join(f"{limit:,.0f} {UNITS[which]}" for which, (limit, _) in _limits(ledger, DAY).items())
+    return no_matter(f"{PROPOSAL}; on {DAY.isoformat()} it would give {limits}", _told(ledger, DAY))
 
 
 @checks("S028")
 def yearly_threshold(ledger: Ledger) -> Answer:
     days = [datetime.date(year, 1, 1) for year in (2024, 2025, 2026)]
+    limits = ", ".join(f"{_limits(ledger, day)['tpp'][0]:,.0f} in {day.year}" for day in days)
     return no_matter(
-        "a proposal is neither true nor false; what it would give is computed", *(_threshold(ledger, day) for day in days)
+        f"{PROPOSAL}; at the start of the year it would give a TPP of {limits}", *(_told(ledger, day) for day in days)
     )
 
 

@@ -9,6 +9,7 @@ from windtunnel.claims.ledger import Ledger
 DIES_OF_910C = 2
 FLEET = {"h20": "S060", "h800-sxm": "S061", "h100-sxm": "S062"}
 """Chip -> the claim that counts DeepSeek's; S059 counts the whole."""
+NOBODY_ELSE = "no other source in the catalogue counts DeepSeek's chips"
 
 
 def _counted(ledger: Ledger, item: str, metric: str, year: str = "") -> Found:
@@ -62,7 +63,10 @@ def h20_of_2024(ledger: Ledger) -> Answer:
     return answer(
         _counted(ledger, "H20", "China purchases", "2024"),
         _by_sales(ledger),
-        beside=(f"A million H20 are {flops / 1e18:,.0f} EFLOPS of dense BF16 and {tpp / 1e9:,.2f} billion TPP.",),
+        beside=(
+            f"A million H20 are {flops / 1e18:,.0f} EFLOPS of dense BF16 and {tpp / 1e9:,.2f} billion TPP.",
+            "Sources that give the same round number may all go back to one estimate.",
+        ),
     )
 
 
@@ -142,10 +146,7 @@ def _shares(ledger: Ledger) -> tuple[str, ...]:
 def fleet(ledger: Ledger) -> Answer:
     counts = _counts(ledger)
     how = " + ".join(f"{n:,.0f} {each}" for each, n in counts.items())
-    return answer(
-        number(sum(counts.values()), "chips", how),
-        beside=(*_shares(ledger), "It adds up; that the chips exist, no other source says."),
-    )
+    return answer(number(sum(counts.values()), "chips", how), unknown(NOBODY_ELSE), beside=_shares(ledger))
 
 
 def _rest(ledger: Ledger, which: str) -> Answer:
@@ -153,7 +154,7 @@ def _rest(ledger: Ledger, which: str) -> Answer:
     rest = whole - sum(n for each, n in _counts(ledger).items() if each != which)
     return answer(
         number(rest, "chips", f"{whole:,.0f} less the article's other two counts"),
-        unknown("no other source counts DeepSeek's chips"),
+        unknown(NOBODY_ELSE),
         beside=_shares(ledger),
     )
 
