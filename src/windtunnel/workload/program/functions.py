@@ -71,7 +71,8 @@ class Functions(TorchFunctionMode):
             kwargs = {**kwargs, "device": self.place(kwargs["device"])}
         if func in _PLACED:
             args = tuple(self.place(a) if isinstance(a, (str, torch.device)) else a for a in args)
-        if isinstance(func, FunctionType) and func.__module__ in _MADE_OF_OTHERS:
+        # arguments of a kind that answers for itself (types), such as torch.fx's while it traces, are asked below
+        if isinstance(func, FunctionType) and func.__module__ in _MADE_OF_OTHERS and not types:
             with self:  # the functions that it calls come here as well, attention within multi-head attention for one
                 return torch._C._skip_one_hop_torch_function(func, types, args, kwargs)
         return func(*args, **kwargs)
