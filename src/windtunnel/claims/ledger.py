@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from windtunnel.plan.result import Candidate, Targets
 from windtunnel.plan.search import plan
 from windtunnel.rules.check import check
 from windtunnel.rules.metrics import METRICS
+from windtunnel.rules.threshold import YearLimit, threshold
 from windtunnel.rules.verdict import Verdict
 from windtunnel.sim.predict import predict
 from windtunnel.sim.prediction import Deployment, Load, Prediction
@@ -147,6 +149,16 @@ class Ledger:
         found = check(name, to, date)
         self._note(f"rules check {name} --to {to} --date {date}", found.headline, found.clause)
         return found
+
+    def threshold(self, best_of: Sequence[str], buffer: float, which: str, day: datetime.date) -> YearLimit:
+        """The limit on a day that lies a buffer above the best of a set of chips."""
+        report = threshold(best_of, buffer, which, day)
+        (limit,) = report.years
+        best = f"{limit.best_low.chip} has {limit.best_low.value:,.6g} {report.unit}"
+        self._note(
+            f"rules threshold --metric {which} --date {day}", f"{limit.low:,.6g} {report.unit}", f"best of its set: {best}"
+        )
+        return limit
 
     def served(
         self, name: str, on: str, chips: int, role: Role, isl: int = 4096, tpot_s: float = 0.05
