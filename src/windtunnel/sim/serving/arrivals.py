@@ -191,11 +191,13 @@ class AtRandom:
 
 
 def shared(request: Request, sharing: Sharing | None, chance: Random) -> Request:
-    """The request with a common beginning, at least one token shorter than its input."""
+    """The request with a beginning that others share, where it is long enough for one."""
     if sharing is None:
         return request
-    tokens = min(sharing.tokens, request.input_tokens)
-    return replace(request, prefix=(chance.randrange(sharing.prompts) + 1,), segment_tokens=tokens)
+    drawn = chance.randrange(sharing.prompts) + 1
+    if sharing.tokens > request.input_tokens:
+        return request
+    return replace(request, prefix=(drawn,), segment_tokens=sharing.tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,14 +213,16 @@ class Engine:
                 work += new * (task.done + 0.5 * new)
             busy, late = self.times.prompts_s(tokens, work, len(parts), count > 0)
             self.first_at_s, self.late_s = self.start_s + busy, late
-            decode = self.times.decode_s(count, self.context / count + 1.0) if count else 0.0
-            self.parts, self.steps, self.end_s = parts, 1 if count else 0, self.start_s + busy + decode
+            both = count > 0 and self.settings.mixed_steps
+            decode = self.times.decode_s(count, self.context / count + 1.0) if both else 0.0
+            self.parts, self.steps, self.end_s = parts, 1 if both else 0, self.start_s + busy + decode
         elif count:
             ends = self._ends
             while ends[0][2].end != ends[0][0] or ends[0][1] not in running:
                 heappop(ends)
             context = self.context / count + 1.0
-            steps = min(ends[0][0] - self.clock, max(_LEAST_JUMP, int(context * _JUMP)))
+            # after a preemption nobody was asked whether there is room, so the next step asks
+            steps = 1 if short else min(ends[0][0] - self.clock, max(_LEAST_JUMP, int(context * _JUMP)))
             if self._surely_free(steps) < 0 and self.free_blocks(steps) < 0:
                 steps = self._until_full(steps)
             self.steps = steps
@@ -240,7 +242,7 @@ class Engine:
         """Prompts of the next step, each with its new tokens: those begun first, then whoever waits, in order."""
         s = self.settings
         most, chunked = s.chunk_tokens, s.chunked_prefill
-        budget = most * self.times.ranks - (len(self.running) if chunked and s.shared_budget else 0)
+        budget = most * self.times.ranks - (len(self.running) if chunked and s.mixed_steps else 0)
         parts = []
         for task in self.partial:
             if budget <= 0:
@@ -251,6 +253,10 @@ class Engine:
         waiting = self.waiting
         while admit and waiting and budget > 0 and len(self.running) + len(self.partial) < s.max_running:
             task = waiting[0]
+            if self.cache.seen:
+                self.cache.shrink(self.free_blocks(1))
+            if not chunked and parts and self._left(task) > budget:
+                break
             if not self._admitted(task):
                 break
             left = task.target - task.done
@@ -259,9 +265,6 @@ class Engine:
                 self.waited_s += self.start_s - task.asked_s
                 self._join(task)
                 continue
-            if not chunked and parts and left > budget:
-                self._unadmit(task)
-                break
             waiting.popleft()
             self.waited_s += self.start_s - task.asked_s
             self.partial.append(task)
@@ -270,6 +273,11 @@ class Engine:
             budget -= new
         return parts
 
+    def _left(self, task: Task) -> int:
+        """Tokens that would have to be computed, were the task admitted now."""
+        hit = self.cache.hit_tokens(task) if self.settings.prefix_caching else 0
+        return task.target - max(task.done, min(hit, task.target - 1))
+
     def _admitted(self, task: Task) -> bool:
         """Takes blocks for the whole prompt, if there are; what the prefix cache holds of it is shared and not computed."""
         s = self.settings
@@ -277,11 +285,9 @@ class Engine:
         caching = s.prefix_caching and bool(task.prefix)
         need = -(-task.target // size) + s.fixed_blocks
         if caching or self.cache.seen:
-            free = self.free_blocks(1)
-            self.cache.shrink(free)
             if caching:
                 need += self.cache.wake(task) - self.cache.hit_tokens(task) // size
-            if need > free:
+            if need > self.free_blocks(1):
                 return False
         elif self._surely_free(1) < need and self.free_blocks(1) < need:
             return False
@@ -294,14 +300,31 @@ class Engine:
             self.hits += hit
         self._reserve(task, -(-(task.target - task.shared) // size) + s.fixed_blocks)
         if self.cache.seen:
-            self.cache.shrink(self.free_blocks())
+            self.cache.shrink(self.free_blocks(1))
         return True
 
-    def _unadmit(self, task: Task) -> None:
-        self._reserve(task, -task.blocks)
-        if task.segments:
-            self.cache.leave(task, 0)
-        task.done = 0
+    def abort(self, task: Task, now: float) -> bool:
+        """Nobody wants the rest of a request that is here; True where the plan now ends earlier, and the request with it."""
+        if task.id in self.running:
+            cut = not self.parts and self.steps > 1 and self._cut(now)
+            generated = task.output_tokens - (task.end - self.clock) + self.steps
+            task.end, task.output_tokens = self.clock + self.steps, generated
+            heappush(self._ends, (task.end, task.id, task))
+            return cut
+        if task in self.partial:
+            self.partial.remove(task)
+            self.parts = [part for part in self.parts if part[0] is not task]
+            self._reserve(task, -task.blocks)
+            if task.segments:
+                self.cache.leave(task, 0)
+        else:
+            self.waiting.remove(task)
+        self.load -= 1
+        return False
+
+    def holds(self, task: Task) -> bool:
+        """Whether the request waits or runs here."""
+        return task.id in self.running or task in self.partial or task in self.waiting
 
     def fail(self, now: float) -> list[Task]:
         """The engine goes down; what it held is lost and returned, oldest first."""

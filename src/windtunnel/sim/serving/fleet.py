@@ -71,19 +71,16 @@ def pools(fleet: Fleet, isl: float, osl: float) -> tuple[Pool, Pool | None]:
     router(fleet.router)
     _check(fleet)
     decoding = instance(fleet.deployment, fleet.parameters)
-    apart = fleet.prefill is not None
     accept = fleet.options.mtp_accept
     if accept and not decoding.spec.mtp_layers:
         raise InvalidInputError("mtp_accept", f"{decoding.spec.id} has no multi-token-prediction layer to draft with")
-    role = "decode" if apart else "both"
     settings = settings_of(decoding, isl, osl, fleet.options)
-    main = Pool(decoding, settings, StepTimes(decoding, accept, "both"), fleet.replicas)
+    main = Pool(decoding, settings, StepTimes(decoding, accept, "both", settings.chunk_tokens), fleet.replicas)
     if fleet.prefill is None:
         return main, None
-    assert role == "decode"
     first = instance(fleet.prefill)
-    before = Pool(first, settings_of(first, isl, 1.0, fleet.options), StepTimes(first, 0.0, "prefill"), fleet.prefill_replicas)
-    return main, before
+    alone = settings_of(first, isl, 1.0, fleet.options)
+    return main, Pool(first, alone, StepTimes(first, 0.0, "prefill", alone.chunk_tokens), fleet.prefill_replicas)
 
 
 def _check(fleet: Fleet) -> None:

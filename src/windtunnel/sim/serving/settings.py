@@ -14,7 +14,7 @@ from windtunnel.workload import llm
 BLOCK_TOKENS = {"vllm": 16, "vllm-ascend": 128, "sglang": 1, "trtllm": 32}
 """Tokens of a cache block. **Source:** the engines' argument defaults, recalled; vLLM's stands in for other engines."""
 OWN_STEPS = ("sglang",)
-"""Engines that prefill in steps of their own, so that what decodes takes nothing of a step's tokens; the others mix."""
+"""Engines that prefill in steps of their own, before they decode on; the others mix."""
 NO_LIMIT = 1 << 40
 _FULL = 1e4
 
@@ -38,7 +38,8 @@ class Settings:
 
     chunk_tokens: new tokens of a step, a rank; blocks: of the KV cache, ``block_tokens`` each; fixed_blocks: what a
     request takes beside those that grow with it (recurrent state, sliding windows). chunked_prefill: whether a prompt
-    may take several steps; shared_budget: whether decoding tokens count towards a step's.
+    may take several steps; mixed_steps: whether requests decode in a
+    step that prefills too, and their tokens count towards its tokens; else they stand still for it.
     """
 
     chunk_tokens: int = 8192
@@ -48,7 +49,7 @@ class Settings:
     fixed_blocks: int = 0
     prefix_caching: bool = False
     chunked_prefill: bool = True
-    shared_budget: bool = True
+    mixed_steps: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -101,6 +102,6 @@ def settings_of(of: Instance, isl: float, osl: float, options: Options | None = 
         fixed_blocks=fixed,
         prefix_caching=traits.does("prefix_caching") if asked.prefix_caching is None else asked.prefix_caching,
         chunked_prefill=traits.does("chunked_prefill") if asked.chunked_prefill is None else asked.chunked_prefill,
-        shared_budget=of.engine not in OWN_STEPS,
+        mixed_steps=of.engine not in OWN_STEPS,
         notes=tuple(notes),
     )

@@ -19,6 +19,7 @@ from windtunnel.sim.serving.transfer import End, Links
 
 TOO_LONG = "longer than the model's context"
 TOO_BIG = "larger than the whole KV cache"
+ABANDONED = "abandoned before it was answered"
 _PROGRESS = 2000
 
 Progress = Callable[["Simulation"], bool]
@@ -61,11 +62,12 @@ class Simulation:
         for engine in self.prefillers:
             engine.finished, engine.prefill_only = self._handed_over, True
         self.answered: Callable[[Task, float], None] | None = None
+        self.moved: Callable[[Task, float], None] | None = None  # where prefill is apart: the first token can be read
         self._router = router(fleet.router)
         self._up = list(self.entry)
         self._homeless: deque[Task] = deque()
         self._to_decode: deque[tuple[Task, Engine]] = deque()
-        self._events: list[tuple[float, int, Engine | Callable[[float], None]]] = []
+        self.events: list[tuple[float, int, Engine | Callable[[float], None]]] = []
         self._serial = self._numbers = 0
         self._source: Source = _Never()
         self._most = main.of.spec.max_context or math.inf
@@ -89,7 +91,7 @@ class Simulation:
         tally = self.tally
         tally.arrived += 1
         tally.input_tokens += request.input_tokens
-        why = self._refusal(request)
+        why = self.refusal(request)
         if why:
             tally.refused[why] = tally.refused.get(why, 0) + 1
             self._source.finished(now)
@@ -99,7 +101,8 @@ class Simulation:
             self.timeline.add(self.sample(now))
         return task
 
-    def _refusal(self, request: Request) -> str:
+    def refusal(self, request: Request) -> str:
+        """Why nobody here can answer the request; empty where somebody can."""
         if request.input_tokens + request.output_tokens > self._most:
             return TOO_LONG
         if not self.main.settings.fits(request.input_tokens, request.output_tokens):
@@ -118,7 +121,20 @@ class Simulation:
     def _give(self, engine: Engine, task: Task, now: float) -> None:
         if engine.submit(task, now):
             self._serial += 1
-            heappush(self._events, (engine.end_s, self._serial, engine))
+            heappush(self.events, (engine.end_s, self._serial, engine))
+
+    def abort(self, task: Task, now: float) -> None:
+        """Nobody waits for the rest of the request; it counts as answered with the tokens that it has by the end of its step."""
+        for engine in (*self.engines, *self.prefillers):
+            if engine.holds(task):
+                decoding = task.id in engine.running
+                if engine.abort(task, now):
+                    self._serial += 1
+                    heappush(self.events, (engine.end_s, self._serial, engine))
+                if not decoding:
+                    self.tally.refused[ABANDONED] = self.tally.refused.get(ABANDONED, 0) + 1
+                return
+        task.output_tokens = max(task.generated, 1)  # on its way between two pools: it leaves where it arrives
 
     def _answered(self, engine: Engine, task: Task, at: float) -> None:
         tally = self.tally
@@ -167,6 +183,8 @@ class Simulation:
         target.coming -= 1
         if target.up:
             task.first_s, task.late_s = now, 0.0  # the user reads from the decoding engine
+            if self.moved is not None:
+                self.moved(task, now)
             self._give(target, task, now)
         else:
             self._restart(task, now)
@@ -207,12 +225,12 @@ class Simulation:
 
     def _at(self, when: float, what: Callable[[float], None]) -> None:
         self._serial += 1
-        heappush(self._events, (when, self._serial, what))
+        heappush(self.events, (when, self._serial, what))
 
     def run(self, source: Source, until: float = math.inf, progress: Progress | None = None) -> bool:
         """Moves time on while there are arrivals or requests in flight, up to ``until``; False where ``progress`` stopped it."""
         self._source = source
-        events, left = self._events, _PROGRESS
+        events, left = self.events, _PROGRESS
         tally = self.tally
         while True:
             arrival = source.next_s
@@ -225,7 +243,7 @@ class Simulation:
             else:
                 if event > until or (arrival == math.inf and not tally.in_flight):
                     break
-                self._step(source)
+                self.step(source)
             left -= 1
             if not left:
                 left = _PROGRESS
@@ -235,9 +253,10 @@ class Simulation:
             self.now = max(self.now, until)
         return True
 
-    def _step(self, source: Source) -> None:
+    def step(self, source: Source | None = None) -> None:
         """The next event: an engine's plan is over, or something that was put off is due."""
-        now, _, what = heappop(self._events)
+        source = source or self._source
+        now, _, what = heappop(self.events)
         self.now = now
         if not isinstance(what, Engine):
             what(now)
@@ -250,7 +269,7 @@ class Simulation:
         what.plan()
         if what.end_s < math.inf:
             self._serial += 1
-            heappush(self._events, (what.end_s, self._serial, what))
+            heappush(self.events, (what.end_s, self._serial, what))
 
     def sample(self, now: float) -> Sample:
         waiting = running = tokens = 0

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from windtunnel.cost.evidence import Evidence
 from windtunnel.sim.instance import Instance, StepTime
 from windtunnel.sim.steady import Role
-from windtunnel.sim.working_point import token_time
+from windtunnel.sim.working_point import CHUNK_TOKENS, token_time
 from windtunnel.workload.llm import StepTokens
 
 _PER_DOUBLING = 4
@@ -30,6 +30,9 @@ CHUNKS = _knots(8, _PER_DOUBLING, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0))
 HELD = _knots(64, 2, (0.0,))
 SEQUENCES = _knots(1, 1, (1.0,))
 
+TOKENS_A_LAUNCH = 2048.0
+"""Tokens of a step to each of its launches at least: two of the shortest prompts, 1,024 tokens, that most measurements had."""
+
 _Row = tuple[list[float | None], list[float | None]]
 
 
@@ -40,8 +43,9 @@ class StepTimes:
     a prompt's time is hidden.
     """
 
-    def __init__(self, of: Instance, mtp_accept: float = 0.0, role: Role = "both") -> None:
+    def __init__(self, of: Instance, mtp_accept: float = 0.0, role: Role = "both", chunk_tokens: float = 0.0) -> None:
         self.of, self.mtp_accept, self.role = of, mtp_accept, role
+        self.chunk_tokens = chunk_tokens or of.traits.get("chunk_tokens", CHUNK_TOKENS)
         b = of.behaviour
         self.ranks, self.stages = of.parallel.dp, of.stages
         launched = b.host_us * of.mixture_layers + b.latent_us * of.latent_layers
@@ -137,7 +141,7 @@ class StepTimes:
         return found
 
     def prompts_s(self, tokens: int, work: float, sequences: int, decoding: bool) -> tuple[float, float]:
-        """(seconds by which prompts hold up the instance's step, seconds by which their first tokens come later still).
+        """(Seconds by which prompts hold up the instance's step, seconds by which their first tokens come later still).
 
         tokens: new ones of ``sequences`` prompts over all data-parallel ranks; work: tokens times the keys that each
         sees, summed; decoding: whether the step also decodes, so that a part of the prompts' time is hidden.
@@ -147,5 +151,14 @@ class StepTimes:
         held = max(work / tokens - mean / 2.0, 0.0)
         own = self.prefill_s(tokens / ranks, held, sequences / ranks) * self.factor
         mix = self.mix if decoding or self.mix > 1.0 else 1.0
-        busy = (own * mix + self.launch_s) * ranks / self.ranks
+        launch = self.launch_s * self._launches(tokens / ranks, sequences / ranks)
+        busy = (own * mix + launch) * ranks / self.ranks
         return busy, max((own + self.launch_s) * self.stages - busy, 0.0)
+
+    def _launches(self, tokens: float, sequences: float) -> float:
+        """How often a rank's step pays for the launches of prompts, counted as the engines' times were fitted
+        (``working_point.prefill_times``): by one for two prompts where a step could take several, but no more than prompts
+        of the lengths that were measured would pay."""
+        if 2.0 * tokens > self.chunk_tokens * sequences:
+            return 1.0
+        return max(min(0.5 * sequences, tokens / TOKENS_A_LAUNCH), 0.5)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -166,7 +167,6 @@ def _table(path: Path, layout: Layout) -> Iterator[tuple[int, _Row | None]]:
         share = names.index("prefix_tokens") if "prefix_tokens" in names else -1
         if (prefix < 0) != (share < 0):
             raise InvalidInputError(path.name, "prefix_id and prefix_tokens belong together")
-        ids: dict[str, int] = {}
         try:
             for cells in lines:
                 if not cells:
@@ -190,10 +190,17 @@ def _table(path: Path, layout: Layout) -> Iterator[tuple[int, _Row | None]]:
                     common = _count(cells[share])
                 except (ValueError, IndexError):
                     raise _wrong(path, number, "prefix_tokens is no whole number of tokens")
-                segment = ids.setdefault(cells[prefix].strip(), len(ids) + 1)
-                yield number, (at, tokens, out, ((segment,) if common else ()), min(common, tokens))
+                if common > tokens:
+                    raise _wrong(path, number, f"prefix_tokens {common:,} is more than the {tokens:,} tokens in")
+                segment = _segment(cells[prefix].strip(), common)
+                yield number, (at, tokens, out, ((segment,) if common else ()), common)
         except csv.Error as error:
             raise _wrong(path, lines.line_num, str(error))
+
+
+def _segment(name: str, tokens: int) -> int:
+    """A number for a prefix of that name and length: a digest, so that no table of names grows with the file."""
+    return int.from_bytes(blake2b(f"{tokens} {name}".encode(), digest_size=8).digest())
 
 
 def _problem(cells: Sequence[str], columns: Sequence[str], places: Sequence[int], clock: Callable[[str], float]) -> str:
