@@ -158,6 +158,10 @@ class _Flow:
                     if any(string(e) in OTHERS for e in parent.elts):
                         return None
                     listed, child = True, parent
+                case ast.ListComp() | ast.GeneratorExp() | ast.SetComp():
+                    if parent.elt is not child:
+                        return None
+                    listed, child = True, parent
                 case ast.NamedExpr(target=target):
                     reached = self._assigned_to(target)
                     if reached:
@@ -271,7 +275,7 @@ class _Flow:
         parameter = self._parameter(call, place, "")
         if parameter:
             return ("device", call) if self._parameter_takes(*parameter) else None
-        if listed or not last or _OTHER_USE.search(last):
+        if listed or not (last or isinstance(func, ast.Call)) or _OTHER_USE.search(last):
             return None
         return ("device", call) if self._concerns_torch else None
 

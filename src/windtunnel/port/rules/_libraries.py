@@ -38,7 +38,8 @@ def imports(source: Source, rule: Rule, *packages: str) -> Iterator[Finding]:
         for alias in origin.names:
             if _below(f"{origin.module}.{alias.name}", packages):
                 yield source.finding(rule, *python.span(alias))
-    for call in python.calls("importlib.import_module", "__import__", "pytest.importorskip"):
+    by_name = [c for c in python.of(ast.Call) if isinstance(c.func, ast.Name) and c.func.id in ("__import__", "optional_import")]
+    for call in (*python.calls("importlib.import_module", "pytest.importorskip"), *by_name):
         name = string(call.args[0]) if call.args else None
         if name and _below(name, packages):
             yield source.finding(rule, *python.span(call.args[0]))

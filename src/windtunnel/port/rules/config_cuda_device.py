@@ -10,17 +10,14 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.rules._entries import entries
 from windtunnel.port.source import Source
 
-_KEY = re.compile(
-    r"device|accelerator|map_?location|backend|platform|provider|hardware|(?:^|_)(?:on|to|where|compute|location|placement|target)$",
-    re.I,
-)
+_KEY = re.compile(r"device|accelerator|map_?location|(?:^|_)(?:dev|placement)$", re.I)
 _VALUE = re.compile(r"cuda(?::\d+)?|CUDA(?:ExecutionProvider)?|TensorrtExecutionProvider")
 
 
 def find(source: Source) -> Iterator[Finding]:
     for entry in entries(source):
         name = entry.key or next((part for part in reversed(entry.path) if part != "[]"), "")
-        if _VALUE.fullmatch(entry.value) and _KEY.search(name):
+        if _VALUE.fullmatch(entry.value) and (entry.value.endswith("Provider") or _KEY.search(name)):
             yield source.finding(RULE, entry.start, entry.end)
 
 
@@ -36,6 +33,7 @@ RULE = Rule(
     find=find,
     cases=(
         Case("# device: cuda\ndevice: auto\nname: cuda\ndevices: cuda_stub\n", 0),
+        Case("backend: cuda\nplatform: cuda\n", 0, note="words of the program's own"),
         Case("text: |\n  device: cuda\nother: x\n", 0, note="text of a block"),
         Case('{"device": "cpu", "title": "cuda"}\n', 0, name="a.json"),
         Case("train:\n  device: cuda\n  sub:\n    map_location: 'cuda:0'\n---\ndevice: &d \"cuda\"\n", 3),

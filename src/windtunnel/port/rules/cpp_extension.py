@@ -35,9 +35,9 @@ def find(source: Source) -> Iterator[Finding]:
             yield source.finding(RULE, *python.span(call.func))
     for call in python.calls(*_FOR_CUDA):
         for given in (*call.args[1:], keyword(call, "device_types", "types", "dispatch_key")):
-            for node in ast.walk(given) if given is not None else ():
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.lower() == "cuda":
-                    yield source.finding(RULE, *python.span(node), why="The operator has a kernel for CUDA alone.")
+            for name in ast.walk(given) if given is not None else ():
+                if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.lower() == "cuda":
+                    yield source.finding(RULE, *python.span(name), why="The operator has a kernel for CUDA alone.")
 
 
 def _implemented(source: Source) -> Iterator[Finding]:

@@ -18,6 +18,8 @@ _OTHER_RULES = (
 
 def find(source: Source) -> Iterator[Finding]:
     python = source.python
+    for node in python.uses("torch.nn.attention.SDPBackend.CUDNN_ATTENTION"):
+        yield source.finding(RULE, *python.span(node))
     for attribute in python.of(ast.Attribute):
         if isinstance(python.parent(attribute), ast.Attribute):
             continue
@@ -51,6 +53,7 @@ RULE = Rule(
         Case("import torch\nwith torch.backends.cuda.sdp_kernel(enable_math=False):\n    pass\n", 1),
         Case("from torch.backends.cuda import sdp_kernel\nwith sdp_kernel():\n    pass\n", 1),
         Case("import torch\ntorch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False\n", 1),
+        Case("from torch.nn.attention import SDPBackend\nb = SDPBackend.CUDNN_ATTENTION\n"),
     ),
-    hints=(b"backends",),
+    hints=(b"backends", b"CUDNN_ATTENTION"),
 )

@@ -11,8 +11,8 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _OPTION = re.compile(
-    r"(?<![\w\-])(?:--?[\w\-.]*(?:device|accelerator|backend|map[_\-]location)[\w\-]*(?:[= ]|[\"'],[ ]*[\"'])"
-    r"|[\w.]*(?:device|accelerator|backend)=)[\"']?(?P<value>cuda(?::\d+)?|nccl)(?![\w\-:/.=])"
+    r"(?<![\w\-])(?:--?[\w\-.]*(?:device|accelerator|map[_\-]location|(?P<backend>backend))[\w\-]*(?:[= ]|[\"'],[ ]*[\"'])"
+    r"|[\w.]*(?:device|accelerator|(?P<named>backend))=)[\"']?(?P<value>(?(backend)nccl|(?(named)nccl|cuda(?::\d+)?)))(?![\w\-:/.=])"
 )
 
 

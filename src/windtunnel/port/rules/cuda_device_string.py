@@ -88,6 +88,11 @@ RULE = Rule(
             1,
             _TOP + 'devices = ["cpu"]\ndevices += [_DEVICE_TYPE]\n',
         ),
+        Case(
+            'import torch\nrun(devices=[f"cuda:{i}" for i in range(2)])\n',
+            1,
+            _TOP + 'run(devices=[f"{_DEVICE_TYPE}:{i}" for i in range(2)])\n',
+        ),
     ),
     hints=(b"cuda",),
 )

@@ -24,7 +24,7 @@ _LINKED = frozenset(
     }
 )  # fmt: skip
 _FOLDER = re.compile(r"/(?:usr/local|opt|usr/lib)/cuda(?:-[\d.]+)?(?:/[\w./\-]*)?")
-_PACKAGE = re.compile(r"nvidia\.(nccl|cudnn|cublas|cuda_\w+|cufft|curand|cusparse|cusolver|nvjitlink|nvtx)\b")
+_PACKAGE = re.compile(r"nvidia\.(?!dali)\w+")
 _WHEELS = (
     "nccl",
     "cudnn",

@@ -11,7 +11,7 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _PATH = re.compile(
-    r"/(?:usr/local|opt|usr/lib)/cuda(?:-\d[\d.]*|-\$\{?\w+\}?)?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+"
+    r"/(?:usr/local|opt|usr/lib)/(?:cuda|nvidia(?=/(?:lib|bin)))(?:-\d[\d.]*|-\$\{?\w+\}?)?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+"
     r"|NVIDIA\\? GPU\\? Computing\\? Toolkit[\\/]+CUDA[\w.\\/]*",
     re.M,
 )

@@ -28,6 +28,7 @@ RULE = Rule(
         Case("dali = None\n", 0),
         Case("from nvidia.dali import pipeline_def\n", 1),
         Case("import nvidia.dali.fn as fn\n", 1),
+        Case("dali = __import__('nvidia.dali', fromlist=['ops'])\n"),
     ),
     hints=(b"nvidia",),
 )
