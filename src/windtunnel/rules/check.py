@@ -126,7 +126,8 @@ def _exception(place: Destination, day: datetime.date, clause: str, rule: Instru
         said = "License Exception ACA (s.740.8): no notice"
     else:
         said = "License Exception NAC (s.740.8); whether notice was needed for this destination is not in the record"
-    return _Found(Status.EXCEPTION, f"{clause}; {said}", rule, of, of.tests)
+    note = f"The terms of the exception are known {_known(notice.tag)}."
+    return _Found(Status.EXCEPTION, f"{clause}; {said}", rule, of, of.tests, notes=(note,))
 
 
 def _by_letter(found: _Found, chip: Chip, place: Destination, day: datetime.date) -> _Found:

@@ -35,10 +35,10 @@ STYLE = """
 text{font:13px ui-sans-serif,system-ui,-apple-system,"Segoe UI","Noto Sans","Liberation Sans",sans-serif;fill:#1b1d21}
 .soft{fill:#5a606b;font-size:12px}.b{font-weight:600}.grid{stroke:#dcdfe3}.mark{stroke:#5a606b;stroke-dasharray:3 3}
 .paper{fill:#fdfdfb}.maker{stroke:#0b5fa5;fill:none;stroke-width:2.5}.seller{stroke:#c4581c;fill:none;stroke-width:2.5}
-.maker-t{fill:#0b5fa5}.seller-t{fill:#b04a12}.maker-t,.seller-t{paint-order:stroke;stroke:#fdfdfb;stroke-width:4px}.maker-r{fill:#0b5fa5;opacity:.16}.seller-r{fill:#c4581c;opacity:.16}
+.maker-t{fill:#0b5fa5}.seller-t{fill:#b04a12}.maker-r{fill:#0b5fa5;opacity:.16}.seller-r{fill:#c4581c;opacity:.16}
 .cross{fill:#fdfdfb;stroke:#1b1d21;stroke-width:1.5}
 @media (prefers-color-scheme:dark){text{fill:#e9ebee}.soft{fill:#a3abb6}.grid{stroke:#343941}.mark{stroke:#a3abb6}
-.paper{fill:#14161a}.maker{stroke:#6db6f2}.seller{stroke:#ff9a5b}.maker-t{fill:#6db6f2;stroke:#14161a}.seller-t{fill:#ffab75;stroke:#14161a}
+.paper{fill:#14161a}.maker{stroke:#6db6f2}.seller{stroke:#ff9a5b}.maker-t{fill:#6db6f2}.seller-t{fill:#ffab75}
 .maker-r{fill:#6db6f2}.seller-r{fill:#ff9a5b}.cross{fill:#14161a;stroke:#e9ebee}}
 """
 
@@ -183,6 +183,12 @@ def _panel(found: Crossover, track: Track, width: int, top: float, high: float) 
     lines = _wrapped(track.name[0].upper() + track.name[1:], width - 24)
     parts = [_text(12, top + 14 + 17 * i, line) for i, line in enumerate(lines)]
     top += 10 + 17 * len(lines)
+    if narrow:  # no room at the lines' ends: who is who stands above
+        last_step = track.steps[-1]
+        for who, name, best in (("maker", found.maker, last_step.maker_low), ("seller", found.seller, last_step.seller_low)):
+            parts.append(_text(12, top + 8, f"{name}, in the end {best.chip or 'nothing'}", f"{who}-t"))
+            top += 17
+        top += 4
     first, last = track.steps[0].start, track.steps[-1].end
     x, bottom = _days(first, last, left, right), top + height
     ticks, ceiling = _ticks(high)
@@ -199,7 +205,7 @@ def _panel(found: Crossover, track: Track, width: int, top: float, high: float) 
     known = _known_until(track.steps)
     parts.append(f'<line class="mark" x1="{x(known):.1f}" x2="{x(known):.1f}" y1="{top + 14:.1f}" y2="{bottom - 12:.1f}"/>')
     parts += _side(track.steps, x, y, "seller") + _side(track.steps, x, y, "maker")
-    parts += _ends(found, track.steps[-1], y, right, narrow)
+    parts += [] if narrow else _ends(found, track.steps[-1], y, right)
     for crossing in track.crossings:
         at = x(crossing.first) / 2 + x(crossing.last) / 2
         level = y(min(crossing.maker.value, ceiling))
@@ -248,7 +254,7 @@ def _side(steps: Sequence[Step], x: Callable[[datetime.date], float], y: Callabl
     return [*parts, f'<path class="{who}" d="{"".join(line)}"/>']
 
 
-def _ends(found: Crossover, last: Step, y: Callable[[float], float], right: float, narrow: bool) -> list[str]:
+def _ends(found: Crossover, last: Step, y: Callable[[float], float], right: float) -> list[str]:
     """Who is who, at the lines' right ends."""
     maker, seller = y(last.maker_low.value), y(last.seller_low.value)
     if abs(maker - seller) < 34:
@@ -256,10 +262,7 @@ def _ends(found: Crossover, last: Step, y: Callable[[float], float], right: floa
         maker, seller = (middle - 17, middle + 17) if maker <= seller else (middle + 17, middle - 17)
     parts = []
     for who, name, best, at in (("maker", found.maker, last.maker_low, maker), ("seller", found.seller, last.seller_low, seller)):
-        if narrow:
-            parts.append(_text(right - 4, at - 7 if who == "maker" else at + 17, f"{name}: {best.chip}", f"{who}-t", "end"))
-        else:
-            parts += [_text(right + 6, at, name, f"{who}-t b"), _text(right + 6, at + 15, best.chip, f"{who}-t")]
+        parts += [_text(right + 6, at, name, f"{who}-t b"), _text(right + 6, at + 15, best.chip, f"{who}-t")]
     return parts
 
 
