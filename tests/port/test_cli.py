@@ -135,6 +135,14 @@ def test_sarif_is_written_beside_the_tables(root: Path, capsys: pytest.CaptureFi
         (["port", "scan", ".", "--sarif", "no/such/out.sarif"], "there is no folder"),
         (["port", "scan", ".", "--selekt", "x"], "nearest: --select"),
         (["port", "fix", ".", "--diff", "--write"], "ask for one of them"),
+        (["port", "fix", ".", "--force"], "--force: is for --write"),
+        (["port", "fix", "", "--write"], "PATH: is empty"),
+        (["port", "scan", ".", "--select", ","], "--select: names no rule"),
+        (["port", "scan", ".", "--select", "cuda-graph", "--ignore", "cuda-graph"], "leaves no rule"),
+        (["port", "scan", ".", "--to", ","], "names no target"),
+        (["port", "scan", ".", "--baseline", "."], "is a folder; name a file"),
+        (["port", "scan", ".", "--sarif", "x", "--write-baseline", "x"], "to be the baseline too"),
+        (["port", "scan", "/dev/null"], "neither a file nor a folder"),
         (["port", "rules", "nothing"], "unknown rule 'nothing'"),
         (["port", "prove", "."], "name the program after --"),
         (["port", "prove", ".", "--", "no.py"], "there is no file no.py in ."),
@@ -157,6 +165,42 @@ def test_a_mistake_is_one_line(
     assert len(err.splitlines()) == 1
 
 
+def test_an_interrupted_fix_says_how_far_it_came(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_words: object, **_options: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("windtunnel.port.fix.replaced", interrupted)
+    assert run(["port", "fix", str(root), "--write"]) == 130
+    out, err = capsys.readouterr()
+    assert (out, err.strip()) == ("", "windtunnel: interrupted; 0 files changed, every other is as it was")
+
+
+def test_what_could_not_be_read_is_not_called_free(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "broken.py").write_text("def (cuda\n", encoding="utf-8")
+    status, text = scanned(root / "broken.py", capsys)
+    assert (status, "nothing there could be read" in text.splitlines()[0]) == (0, True)
+    (root / "a.md").write_text("cuda", encoding="utf-8")
+    assert "of a kind that any rule reads" in scanned(root / "a.md", capsys)[1]
+    assert run(["port", "fix", str(root), "--diff"]) == 0
+    assert "1 left, 1 not read" in capsys.readouterr().err
+
+
+def test_a_long_scan_says_how_far_it_is_on_a_terminal_only(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("windtunnel.cli.port.options.SOON_S", -1.0)
+    scanned(root, capsys)
+    assert run(["port", "scan", str(root)]) == 1
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert run(["port", "scan", str(root)]) == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith("\r1 files looked at")
+    assert shown.endswith("\r"), "the line is gone afterwards"
+
+
 def git(root: Path, *words: str, given: str = "") -> str:
     named = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
     done = subprocess.run(["git", *named, *words], cwd=root, input=given, capture_output=True, text=True, check=True)
@@ -177,6 +221,18 @@ def test_a_fix_is_shown_as_a_diff_that_git_applies(root: Path, capsys: pytest.Ca
     capsys.readouterr()
     assert run(["port", "fix", str(root), "--diff"]) == 0
     assert capsys.readouterr().out == "", "a second fix changes nothing"
+
+
+def test_names_that_a_diff_has_to_quote(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a b.py", "ü.py", 'q"\\.py', "line\nend\t.py"):
+        (root / name).write_text(PROGRAM, encoding="utf-8")
+    (root / "train.py").unlink()
+    assert run(["port", "scan", str(root)]) == 1
+    assert "\nend" not in capsys.readouterr().out
+    assert run(["port", "fix", str(root), "--diff"]) == 0
+    git(root, "init", "-q")
+    git(root, "apply", "-", given=capsys.readouterr().out)
+    assert [p.name for p in root.iterdir() if p.is_file() and b"_DEVICE_TYPE" not in p.read_bytes()] == ["plain.py"]
 
 
 def test_changes_that_are_not_committed_ask_for_force(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

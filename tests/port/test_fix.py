@@ -16,6 +16,8 @@ from windtunnel.port.finding import Edit
 from windtunnel.port.fix import fix, fix_bytes, fix_text
 from windtunnel.port.notebook import cells_of, written_back
 from windtunnel.port.rewrite import applied
+from windtunnel.port.scan import findings_in
+from windtunnel.port.source import Source
 
 USE = 'x = torch.ones(1, device="cuda")\n'
 TYPE = '_DEVICE_TYPE = (torch.accelerator.current_accelerator() or torch.device("cuda")).type\n'
@@ -45,6 +47,24 @@ TYPE = '_DEVICE_TYPE = (torch.accelerator.current_accelerator() or torch.device(
                      "if has_torch():\n    import torch\n    " + TYPE +
                      "    _DEVICE_MODULE = torch.get_device_module(_DEVICE_TYPE)\n\n\n"
                      "def f():\n    _DEVICE_MODULE.synchronize()\n", id="where torch may be missing"),
+        pytest.param('import torch\nx = f"""\n  é {y.cuda()}\n  {torch.ones(1, device=\'cuda\')} {z.is_cuda}"""\n',
+                     "import torch\n\n" + TYPE + 'x = f"""\n  é {y.to(_DEVICE_TYPE)}\n'
+                     '  {torch.ones(1, device=_DEVICE_TYPE)} {z.device.type == _DEVICE_TYPE}"""\n', id="in f-strings"),
+        pytest.param("import torch\nx = y \\\n    .cuda() \\\n    .half()\nf(\n  device=\n    'cuda',  # here\n)\n",
+                     "import torch\n\n" + TYPE + "x = y \\\n    .to(_DEVICE_TYPE) \\\n    .half()\nf(\n  device=\n"
+                     "    _DEVICE_TYPE,  # here\n)\n", id="over several lines"),
+        pytest.param("import torch\nmatch x:\n    case 1 if (n := y.is_cuda): f(y.cuda()); g = lambda: y.cuda()\n",
+                     "import torch\n\n" + TYPE + "match x:\n    case 1 if (n := (y.device.type == _DEVICE_TYPE)): "
+                     "f(y.to(_DEVICE_TYPE)); g = lambda: y.to(_DEVICE_TYPE)\n", id="on one line"),
+        pytest.param("#!/usr/bin/python\n# -*- coding: utf-8 -*-\nimport torch\n@torch.cuda.amp.autocast()\n"
+                     "async def f(d='cuda'):\n    '>>> x.cuda()'\n    await g(torch.ones(1, device=d))\n",
+                     "#!/usr/bin/python\n# -*- coding: utf-8 -*-\nimport torch\n\n" + TYPE + "@torch.autocast(_DEVICE_TYPE)\n"
+                     "async def f(d=_DEVICE_TYPE):\n    '>>> x.cuda()'\n    await g(torch.ones(1, device=d))\n",
+                     id="decorators and defaults"),
+        pytest.param("import torch\nfrom torch.cuda.amp import GradScaler\ns = GradScaler()\n",
+                     "import torch\nfrom torch.cuda.amp import GradScaler\n\n" + TYPE
+                     + "s = torch.amp.GradScaler(_DEVICE_TYPE)\n",
+                     id="imports stay, since other files may take the name from here"),
         pytest.param("from torch import nn\nm = nn.Linear(1, 1).cuda()\n",
                      "from torch import nn\nimport torch\n\n" + TYPE + "m = nn.Linear(1, 1).to(_DEVICE_TYPE)\n",
                      id="torch is added"),
@@ -63,6 +83,10 @@ def test_keeps_every_other_byte(before: str, after: str) -> None:
         ("def f(x, device='cuda'):\n    pass\n\n\nimport torch\n", "before torch is imported"),
         ("try:\n    import torch\nexcept ImportError:\n    pass\n\n\ndef f(device='cuda'):\n    pass\n", "condition"),
         ("import torch\nx = torch.cuda.FloatTensor(y)\n", "class"),
+        ("import torch\nprint(f'{x.cuda()=}')\n", "prints how it is spelled"),
+        ("if TYPE_CHECKING:\n    import torch\n\n\ndef f(x):\n    return x.cuda()\n", "does not import torch"),
+        ("import torch; x = y.cuda()\n", "before torch is imported"),
+        ("class A:\n    import torch\n    x = torch.ones(1).cuda()\n", "does not import torch"),
     ],
 )
 def test_says_why_it_leaves(before: str, reason: str) -> None:
@@ -85,6 +109,39 @@ def test_a_fix_that_does_not_parse_is_taken_back(monkeypatch: pytest.MonkeyPatch
     assert (tmp_path / "a.py").read_text() == "import torch\n" + USE
     assert [d.path for d in report.diffs] == ["b.py"]
     assert [left.finding.place.path for left in report.left] == ["a.py"]
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("import torch\n" + USE)
+    (tmp_path / "a.py").chmod(0o444)
+    report = fix(tmp_path, write=True)
+    assert [(s.path, s.reason) for s in report.rolled_back] == [("a.py", "not written: the file is read-only")]
+    assert [d.path for d in report.diffs] == ["b.py"]
+    assert [(left.finding.place.path, left.reason) for left in report.left] == [("a.py", "not written: the file is read-only")]
+    assert (tmp_path / "a.py").read_text() == "import torch\n" + USE
+
+
+@pytest.mark.parametrize("at", [("looked at", 2), ("written", 2)])
+def test_an_interrupt_leaves_every_file_whole(tmp_path: Path, at: tuple[str, int]) -> None:
+    """While files are read nothing was written yet; while they are written, each is the old one or the new one."""
+    for name in ("a.py", "b.py", "c.py"):
+        (tmp_path / name).write_text("import torch\n" + USE)
+
+    def progress(what: str, files: int) -> None:
+        if (what, files) == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fix(tmp_path, write=True, progress=progress)
+    changed = [p.name for p in sorted(tmp_path.iterdir()) if "_DEVICE_TYPE" in p.read_text()]
+    assert changed == ([] if at[0] == "looked at" else ["a.py", "b.py"])
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_file_with_thousands_of_places_takes_seconds() -> None:
+    result = fix_text("import torch\n" + USE * 4000)
+    assert len(result.fixed) == 4000
 
 
 def test_writing_is_asked_for_and_keeps_permissions(tmp_path: Path) -> None:
@@ -179,10 +236,16 @@ def test_any_program_compiles_after_and_is_done(lines: list[str], newline: str, 
     assert not again.fixed
     if not result.fixed:
         assert result.text == text
-    # what no finding is about stays, line by line
-    for line in text.split(newline):
-        if "cuda" not in line:
-            assert line in result.text
+    # what no finding is about stays, line by line, and only the names at the top are added
+    touched = {n for f in findings_in(Source.of_text(text)) for n in range(f.place.line, f.place.end_line + 1)}
+    kept = [line for n, line in enumerate(text.split(newline), 1) if n not in touched]
+    lines_after = result.text.split(newline)
+    rest = iter(lines_after)
+    assert all(line in rest for line in kept), "in the same order"
+    added = len(lines_after) - len(text.split(newline))
+    assert added == sum(line.strip().startswith("_DEVICE_") and " = (torch." in line for line in lines_after) + (
+        sum("torch.get_device_module(" in line for line in lines_after) + bool(added)
+    )
 
 
 @given(st.binary(max_size=300))

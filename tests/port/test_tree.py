@@ -35,6 +35,8 @@ def hostile(tmp_path: Path) -> Path:
     (root / "long.py").write_bytes(b'import torch\nx = "cuda' + b"a" * 1_200_000 + b'"\n')
     (root / "cut.ipynb").write_text('{"cells": [{"cell_type": "code", "source": ["x.cuda(')
     (root / "list.ipynb").write_text("[1, 2]")
+    (root / "deep.ipynb").write_text("[" * 100_000)
+    (root / "dots.py").write_bytes(b"import torch\nx = y.cuda()" + b".a" * 5000 + b"\n")
     (root / "outside.py").symlink_to("/etc/hostname")
     (root / "loop.py").symlink_to("loop.py")
     (root / "nothing.py").symlink_to("gone.py")
@@ -57,7 +59,8 @@ def test_each_has_its_reason(hostile: Path) -> None:
         "latin.py": "not UTF-8", "wide.py": "not UTF-8", "zero.py": "zero bytes", "two.py": "Python 2",
         "broken.py": "does not parse",
         "deep.py": "nested too deeply", "long.py": "a line of more than", "cut.ipynb": "cut or malformed",
-        "list.ipynb": "no object", "outside.py": "leaves the tree", "loop.py": "loop", "nothing.py": "link to nothing",
+        "list.ipynb": "no object", "deep.ipynb": "nested too deeply",
+        "dots.py": "nested too deeply", "outside.py": "leaves the tree", "loop.py": "loop", "nothing.py": "link to nothing",
         "again.py": "within the tree", "up": "leaves the tree", "self": "loop", "pipe.py": "no regular file",
         ".git/": "version control", "node_modules/": "installed packages", "__pycache__/": "caches",
         "venv/": "virtual environment",
@@ -112,6 +115,21 @@ def test_wrong_requests(tmp_path: Path) -> None:
         scan(tmp_path, to=["nqu"])
     with pytest.raises(InvalidInputError, match="names no target"):
         scan(tmp_path, to=[])
+
+
+def test_a_path_that_nothing_can_be_read_from(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    for path in (tmp_path / "pipe.py", Path("/dev/zero")):
+        with pytest.raises(InvalidInputError, match="neither a file nor a folder"):
+            scan(path)
+
+
+def test_a_link_that_is_asked_for_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real.py").write_bytes(BINDING)
+    (tmp_path / "link.py").symlink_to("real.py")
+    assert [d.path for d in fix(tmp_path / "link.py", write=True).diffs] == ["link.py"]
+    assert (tmp_path / "link.py").is_symlink()
+    assert (tmp_path / "real.py").read_bytes() != BINDING
 
 
 def test_only_what_concerns_a_target(tmp_path: Path) -> None:

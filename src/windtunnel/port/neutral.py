@@ -35,11 +35,14 @@ _F_LITERAL = re.compile(r"(?:[fF]|[rR][fF]|[fF][rR])(?:\"\"\"|'''|\"|')cuda")
 _BINDS_LESS = (
     ast.BoolOp, ast.IfExp, ast.Call, ast.keyword, ast.If, ast.While, ast.Assign, ast.AnnAssign, ast.Return, ast.Assert,
     ast.comprehension, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp, ast.List, ast.Tuple, ast.Set, ast.Dict,
+    ast.FormattedValue,
 )  # fmt: skip
 """Around which a comparison needs no parentheses."""
+_SELF_SHOWN = re.compile(r"\s*=(?!=)")
 _TAKES_NO_IF = (ast.IfExp, ast.comprehension)
 SCRIPTED = "in a function that TorchScript compiles, which cannot read the names of its file"
 KERNEL = "in a kernel"
+SHOWS_ITSELF = "in an f-string that prints how it is spelled (`{...=}`)"
 
 
 def torch_name(python: PythonTree) -> str:
@@ -55,6 +58,8 @@ def torch_name(python: PythonTree) -> str:
 def not_here(python: PythonTree, node: ast.AST) -> str:
     """Why the names of the file's top cannot be used at a node; empty where they can."""
     for above in python.ancestors(node):
+        if isinstance(above, ast.FormattedValue) and _SELF_SHOWN.match(python.source.text, python.end(above.value)):
+            return SHOWS_ITSELF
         if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             for decorator in above.decorator_list:
                 name = python.resolve(decorator.func if isinstance(decorator, ast.Call) else decorator)
