@@ -51,3 +51,14 @@ def test_a_file_that_only_one_run_writes_is_no_other_name() -> None:
 def test_a_name_that_does_not_vary_by_itself_may_not_vary_after_the_fix() -> None:
     before, after = wrote(step_1="a", log="x"), wrote(step_2="a", log="y")
     assert compared(before, after, wrote(step_1="a", log="z"))[-1].status == "different"
+
+
+def printed(*lines: str) -> Run:
+    return Run(0, "".join(f"{line}\n" for line in lines).encode(), "")
+
+
+def test_the_unit_of_a_time_that_varies_may_vary_with_it() -> None:
+    lines = compared(printed("took 1.14 ms", "3 m"), printed("took 837.54 us", "3 m"), printed("took 1.02 ms", "3 m"))[1]
+    assert lines.status == "same"
+    assert compared(printed("took 1 ms"), printed("took 1 us"), printed("took 1 ms"))[1].status == "different"  # no time varied
+    assert compared(printed("1.14 m long"), printed("2.14 us long"), printed("3.14 m long"))[1].status == "different"  # a length
