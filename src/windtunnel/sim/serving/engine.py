@@ -25,16 +25,14 @@ _JUMP = 0.25
 class Engine:
     """Requests wait, are prefilled in chunks beside what decodes, decode together, and leave.
 
-    The owner calls ``submit``, and at ``end_s`` ``complete`` and then ``plan``. finished: called with a task that left and
-    when; first: with a task whose first token came.
+    The owner calls ``submit``, and at ``end_s`` ``complete`` and then ``plan``. finished: called with a task that left, and
+    when.
     """
 
     def __init__(self, times: StepTimes, settings: Settings, name: str = "") -> None:
         self.times, self.settings, self.name = times, settings, name
         self.prefill_only = False
         self.finished: Callable[[Engine, Task, float], None] = lambda engine, task, at: None
-        self.first: Callable[[Task, float], None] | None = None
-        self.stepped: Callable[[Engine, float, int], None] | None = None
         self.cache = PrefixCache(settings.block_tokens)
         self.up = True
         self.coming = 0  # requests on their way here, which count as load
@@ -119,16 +117,14 @@ class Engine:
         count = len(running)
         self.running_s += count * passed
         self.context_s += (self.context + 0.5 * count * steps) * passed
-        if self.stepped is not None and steps:
-            self.stepped(self, now, steps)
         if steps:
             self.clock += steps
             self.context += count * steps
-            ends, clock = self._ends, self.clock
-            while ends and ends[0][0] <= clock:
-                end, number, task = heappop(ends)
-                if task.end == end and number in running:
-                    self._finish(task, now + task.late_s)
+        ends, clock = self._ends, self.clock
+        while ends and ends[0][0] <= clock:
+            end, number, task = heappop(ends)
+            if task.end == end and number in running:
+                self._finish(task, now + task.late_s)
         for task, tokens in self.parts:
             task.done += tokens
             self.prefilled += tokens
@@ -142,8 +138,6 @@ class Engine:
         task.generated += 1
         if task.first_s < 0.0:
             task.first_s, task.late_s = self.first_at_s, self.late_s
-            if self.first is not None:
-                self.first(task, task.first_s + task.late_s)
         if task.prefix and self.settings.prefix_caching:
             before = task.shared
             self.cache.add(task)

@@ -47,6 +47,11 @@ class Live:
             self._due[0][0] if self._due else math.inf,
         )
 
+    @property
+    def pending(self) -> int:
+        """Requests whose last token has not been told."""
+        return len(self._told)
+
     def submit(self, request: Request) -> Task | str:
         """A request arrives, at its ``arrival_s``; why it is refused, where it is. Call ``advance`` up to then before."""
         why = self.simulation.refusal(request)
@@ -81,9 +86,9 @@ class Live:
     def _planned(self, engine: Engine) -> None:
         """An engine has begun a run of steps."""
         self._plans[engine.name] += 1
-        if not engine.prefill_only:
-            for task, new in engine.parts:
-                if task.done + new == task.target and task.first_s < 0.0:
+        for task, new in engine.parts:
+            if task.done + new == task.target and task.first_s < 0.0:
+                if not engine.prefill_only or task.output_tokens == 1:  # else it is read where it decodes
                     self._put(task, 1, engine.first_at_s + engine.late_s)
         if engine.steps:
             self._step_later(engine, 1)
