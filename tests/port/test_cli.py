@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,10 +119,40 @@ def test_a_baseline_lets_pass_what_it_knows(root: Path, capsys: pytest.CaptureFi
     assert (status, "1 new place in 1 file binds it" in text) == (1, True)
 
 
+def hooks() -> list[str]:
+    """The commands of the pre-commit hooks that the documentation and the repository offer."""
+    texts = [(DOCS / "port.md").read_text("utf-8"), (DOCS.parent / ".pre-commit-hooks.yaml").read_text("utf-8")]
+    return [entry for text in texts for entry in re.findall(r"^ +entry: windtunnel (.+)$", text, re.M)]
+
+
+@pytest.mark.parametrize("entry", hooks())
+def test_hooks_stop_what_is_new(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, entry: str
+) -> None:
+    monkeypatch.chdir(root)
+    (root / "train.py").unlink()
+    base = re.search(r"--baseline (\S+)", entry)
+    if base:
+        (root / "old.py").write_text(PROGRAM, encoding="utf-8")
+        assert run(["port", "scan", ".", "--write-baseline", base[1]]) == 0
+    assert run(shlex.split(entry)) == 0
+    (root / "new.py").write_text(PROGRAM, encoding="utf-8")
+    assert run(shlex.split(entry)) == 1
+    capsys.readouterr()
+
+
 def test_sarif_is_written_beside_the_tables(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = root.parent / "out.sarif"
     assert scanned(root, capsys, "--sarif", str(file))[0] == 1
     assert len(json.loads(file.read_text(encoding="utf-8"))["runs"][0]["results"]) == 3
+
+
+def test_more_results_than_github_takes_are_told(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("windtunnel.cli.port.scan.MOST_RESULTS", 2)
+    assert run(["port", "scan", str(root), "--sarif", str(root.parent / "out.sarif")]) == 1
+    assert "more than the 2 results that GitHub takes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

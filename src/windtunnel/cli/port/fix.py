@@ -71,10 +71,12 @@ def fix(
     elif diff:
         for one in report.diffs:
             click.echo(one.diff, nl=False)
+        from windtunnel.cli.port.render import EXPECTED
         from windtunnel.cli.render import count
 
         told = f"{count(len(report.fixed), 'place')} in {count(len(report.diffs), 'file')} would change"
-        for number, what in ((len(report.left), "left"), (len(report.skipped), "not read")):
+        unread = sum(one.reason not in EXPECTED for one in report.skipped)
+        for number, what in ((len(report.left), "left"), (unread, "not read")):
             told += f", {number:,} {what}" if number else ""
         click.echo(told, err=True)
     else:

@@ -19,6 +19,8 @@ from windtunnel.port.scan import ScanReport
 MOST_PLACES = 200
 """Places that are listed unless --all says otherwise."""
 MOST_SKIPPED = 8
+EXPECTED = {"version control", "caches"}
+"""Why folders are not read that nobody would miss."""
 MARKS = {"safe": "fix", "unsafe": "unsafe", "none": "left"}
 """What becomes of a finding, in a word."""
 
@@ -86,7 +88,8 @@ def _summary(
         facts.append(("baseline", f"{len(gate.known):,} known from {baseline}{gone}"))
     if report.suppressed:
         facts.append(("set aside", f"{len(report.suppressed):,} by comments that give a reason"))
-    not_read = f"; {len(report.skipped):,} not read" if report.skipped else ""
+    skipped = sum(one.reason not in EXPECTED for one in report.skipped)
+    not_read = f"; {skipped:,} not read" if skipped else ""
     took = number(max(report.seconds, 0.01))
     facts.append(("read", f"{count(report.files, 'file')}, {count(report.lines, 'line')} in {took} s{not_read}"))
     return facts
@@ -158,10 +161,8 @@ def printable(text: str) -> str:
 
 def add_skipped(sheet: Sheet, skipped: Sequence[Skipped]) -> None:
     """What was not read: reasons, most frequent first, and examples."""
-    if not skipped:
-        return
     groups: dict[str, list[str]] = defaultdict(list)
-    for one in skipped:
+    for one in (one for one in skipped if one.reason not in EXPECTED):
         groups[one.reason].append(printable(one.path))
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     columns = ("why", "paths", "as")

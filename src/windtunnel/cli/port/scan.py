@@ -12,6 +12,8 @@ from windtunnel.cli.params import json_option
 from windtunnel.cli.port.options import chosen, path_argument, rules_options, shown_progress, targets_option
 from windtunnel.errors import InvalidInputError
 
+MOST_RESULTS = 25_000
+"""Of a SARIF file that GitHub takes. **Source:** GitHub's documentation of SARIF support, "Validating your SARIF file"."""
 FOUND = 1
 """Exit status where something binds that no baseline knows."""
 
@@ -64,6 +66,8 @@ def scan(
         from windtunnel.port.sarif import sarif_text
 
         write_whole(sarif, sarif_text(log_of(report, path, known=known, prefix=_prefix(path))))
+        if len(report.findings) + len(report.suppressed) > MOST_RESULTS:
+            click.echo(f"{sarif} has more than the {MOST_RESULTS:,} results that GitHub takes; --select fewer rules", err=True)
     if write_baseline is not None:
         gates.write_baseline(write_baseline, report.findings)
     if as_json:
