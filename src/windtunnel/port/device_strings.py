@@ -52,7 +52,23 @@ _STRING_METHODS = frozenset(
 _LOOKUPS = frozenset({"get", "getenv", "pop", "setdefault", "getattr", "get_config", "setattr", "__setattr__", "set"})
 _LIST_METHODS = frozenset({"append", "add", "insert", "extend"})
 _CARRIES = frozenset(
-    {"str", "list", "tuple", "set", "sorted", "iter", "cycle", "Option", "Argument", "Field", "field", "ib", "attrib", "cast"}
+    {
+        "str",
+        "list",
+        "tuple",
+        "set",
+        "sorted",
+        "iter",
+        "cycle",
+        "Option",
+        "Argument",
+        "Field",
+        "field",
+        "ib",
+        "attrib",
+        "cast",
+        "param",
+    }
 )
 _MOVES = re.compile(r"^(to|to_empty|to_device|move_to|move_to_device|send_to_device|set_device|with_device|place_on)$")
 _OTHER_USE = re.compile(
@@ -253,7 +269,10 @@ class _Flow:
             taken = isinstance(func, ast.Attribute) and self._is_device(func.value)
             return ("compare", None) if taken and not self._others_offered(call) else None
         if last in ("parametrize", "option", "add_argument", "sampled_from", "product", "subTest"):
-            named = string(call.args[0]) or ""
+            first = call.args[0]
+            several = first.elts if isinstance(first, ast.Tuple | ast.List) else [first]
+            asked = [string(e) or "" for e in several]
+            named = next(filter(names_device, asked), asked[0] if asked else "")
             return ("device", None) if place and names_device(named.replace("-", "_").strip("_")) else None
         if last in _LOOKUPS or callee in ("os.getenv", "getattr"):
             keys = [s for a in call.args[:place] if (s := string(a))]

@@ -30,7 +30,12 @@ _NAMES: dict[str, Language] = {
     "singularity": "dockerfile", ".env": "config", ".envrc": "shell", ".bashrc": "shell", ".profile": "shell",
 }  # fmt: skip
 _PATTERNS: tuple[tuple[re.Pattern[str], Language], ...] = (
-    (re.compile(r"(^|/)(\.github/(workflows|actions)|\.circleci|\.buildkite|\.azure-pipelines|\.gitlab)/.*\.ya?ml$"), "ci"),
+    (
+        re.compile(
+            r"(^|/)(\.github/(workflows|actions)|\.circleci|\.buildkite|\.?azure(-pipelines)?|\.gitlab(-ci)?|\.ci|\.semaphore|\.woodpecker|\.drone)/.*\.ya?ml$"
+        ),
+        "ci",
+    ),
     (re.compile(r"(^|/)(docker-)?compose([.\-_][^/]*)?\.ya?ml$"), "compose"),
     (re.compile(r"(^|/)(dockerfile|containerfile)([.\-_][^/]*)?$|\.def$"), "dockerfile"),
     (re.compile(r"(^|/)[^/]*(requirements?|constraints)[^/]*\.(txt|in|pip)$|(^|/)requirements/[^/]*\.(txt|in)$"), "requirements"),

@@ -42,6 +42,7 @@ _SELF_SHOWN = re.compile(r"\s*=(?!=)")
 _TAKES_NO_IF = (ast.IfExp, ast.comprehension)
 SCRIPTED = "in a function that TorchScript compiles, which cannot read the names of its file"
 KERNEL = "in a kernel"
+OTHERWISE = "the file imports PyTorch in a way of its own, which may find none"
 SHOWS_ITSELF = "in an f-string that prints how it is spelled (`{...=}`)"
 
 
@@ -57,6 +58,8 @@ def torch_name(python: PythonTree) -> str:
 
 def not_here(python: PythonTree, node: ast.AST) -> str:
     """Why the names of the file's top cannot be used at a node; empty where they can."""
+    if not python.imports("torch") and any(name.id == "torch" for name in python.of(ast.Name)):
+        return OTHERWISE
     for above in python.ancestors(node):
         if isinstance(above, ast.FormattedValue) and _SELF_SHOWN.match(python.source.text, python.end(above.value)):
             return SHOWS_ITSELF

@@ -222,6 +222,11 @@ class PythonTree:
                 bind(handler, handler.name, _OPAQUE)
         return found
 
+    @cached_property
+    def _defined(self) -> set[str]:
+        """Names of the functions, classes and parameters of the file."""
+        return {d.name for d in (*self.functions, *self.of(ast.ClassDef))} | {a.arg for a in self.of(ast.arg)}
+
     def binding(self, name: ast.Name) -> tuple[Scope | None, str | ast.expr | None]:
         """The scope that binds a name and what it is bound to there; (None, None) for a built-in or unknown name."""
         scope: Scope | None = self.scope(name)
@@ -258,11 +263,12 @@ class PythonTree:
             return f"{owner}.{node.attr}" if owner else ""
         if isinstance(node, ast.Name):
             _, bound = self.binding(node)
-            if isinstance(bound, str):
+            if isinstance(bound, str) and bound:
                 return bound
             if isinstance(bound, ast.Name | ast.Attribute):
                 return self.resolve(bound, depth + 1)
-            return ""
+            # brought in some other way: by importorskip, by a star import of the program's own
+            return "torch" if node.id == "torch" and node.id not in self._defined else ""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr" and len(node.args) >= 2:
             name = node.args[1]
             owner = self.resolve(node.args[0], depth + 1)

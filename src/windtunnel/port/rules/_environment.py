@@ -13,6 +13,8 @@ _LOOKUPS = re.compile(
 )
 _SHELLS = re.compile(r"^(run|call|check_call|check_output|Popen|system|popen|getoutput|exec_command)$")
 
+_ALONE = re.compile(r"[A-Z_]+=[\w,./:\-]*")
+
 
 def variables_as_keywords(python: PythonTree, names: re.Pattern[str]) -> Iterator[tuple[int, int]]:
     """Places of keywords that become variables: ``os.environ.update(NAME=...)``, ``dict(os.environ, NAME=...)``."""
@@ -58,7 +60,11 @@ def _asks(python: PythonTree, constant: ast.Constant, parent: ast.AST | None) ->
 
 
 def _in_command(python: PythonTree, constant: ast.Constant) -> bool:
+    value = constant.value
+    alone = isinstance(value, str) and _ALONE.fullmatch(value) is not None
     for above in python.ancestors(constant):
+        if isinstance(above, ast.List | ast.Tuple) and alone:
+            return True  # a word of a command: ["env", "NCCL_DEBUG=INFO", ...]
         if isinstance(above, ast.Call):
             func = above.func
             last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""

@@ -11,9 +11,9 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _CMAKE = re.compile(
-    r"\b(?:find_package|find_dependency|CPMFindPackage|rapids_find_package)\s*\(\s*(?P<package>(?:CUDA|CUDAToolkit|CUDAtoolkit|CUDNN|CuDNN|cuDNN|NCCL|CUTLASS"
+    r"\b(?i:find_package|find_dependency|CPMFindPackage|rapids_find_package)\s*\(\s*(?P<package>(?:CUDA|CUDAToolkit|CUDAtoolkit|CUDNN|CuDNN|cuDNN|NCCL|CUTLASS"
     r"|NvidiaCutlass|Thrust|CUB|CCCL|TensorRT|cuda|cudnn|nccl)\b)"
-    r"|\b(?:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\bproject\s*\(\s*\w+[^()\"]{0,300}?\b(?P<project>CUDA)\b"
+    r"|\b(?i:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\b(?i:project)\s*\(\s*\w+[^()\"]{0,300}?\b(?P<project>CUDA)\b"
     r"|(?<!\w)(?P<compiler>CMAKE_CUDA_\w+)|(?<![\w${])(?P<name>CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
     r"|CUDA_RUNTIME_LIBRARY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
     r"|\bfind_library\s*\(\s*\w+\s[^()]{0,300}?(?<=[\s\"])(?P<sought>(?:lib)?(?:cuda|cudart\w*|cublas\w*|cudnn\w*|cufft|curand|cusolver|cusparse|nccl\w*|nvrtc|nvToolsExt"
@@ -21,10 +21,15 @@ _CMAKE = re.compile(
     r"|\bfind_program\s*\(\s*\w+\s[^()]{0,200}?(?<=[\s\"/])(?P<program>nvcc|nvidia-smi|ptxas)(?=[\s)\"])|\bCOMMAND\s+\"?(?P<run>nvcc|nvidia-smi|ptxas)(?=[\s)\"])"
     r"|\binclude\s*\(\s*(?P<module>FindCUDA\w*|CUDA)\s*\)|\b(?P<own>torch_cuda_get_nvcc_gencode_flag|find_cuda_helper_libs|cuda_find_\w+)\s*\("
     r"|\bset\s*\(\s*(?P<switch>(?:GGML|LLAMA|WHISPER|SD|TORCH|CT2|WITH|USE)_(?:CUDA|CUBLAS)|CUDA_TOOLKIT_ROOT_DIR|CUDA_HOST_COMPILER)\s+(?!(?i:off|0|false)\b)(?=[^)]*(?:ON|on|1|/|\$)[^)]*\))"
-    r"|\btarget_link_libraries\s*\([^()]{0,500}?\s(?P<linked>cuda|cudart|cublas|cudnn|cufft|curand|cusolver|cusparse|nccl|nvrtc|nvToolsExt|cublasLt|cudart_static|cupti|nvidia-ml|cutensor|nvinfer)(?=[\s)])"
-    r"|(?P<target>(?<![\w:])CUDA::\w+|\b(?:torch|c10)_cuda\b)|\b(?P<function>cuda_(?:add_(?:library|executable|cublas_to_target|cufft_to_target)|compile\w*"
-    r"|include_directories|select_nvcc_arch_flags|build_\w+|link_\w+|wrap_srcs|to_hip\w*))\s*\("
+    r"|(?P<target>(?<![\w:])CUDA::\w+|\b(?:torch|c10)_cuda\b)|\b(?P<function>(?i:cuda_(?:add_(?:library|executable|cublas_to_target|cufft_to_target)|compile\w*"
+    r"|include_directories|select_nvcc_arch_flags|build_\w+|link_\w+|wrap_srcs|to_hip\w*)))\s*\("
     r"|(?P<compiled>\$<(?:\$<)?COMPILE_LANG(?:UAGE|_AND_ID):CUDA\b[^>]*>)|\b(?:LANGUAGE)\s+(?P<property>CUDA)\b"
+)
+
+_LINKS = re.compile(r"\b(?i:target_link_libraries)\s*\((?P<names>[^()]{0,2000})")
+_LINKED = re.compile(
+    r"(?<=\s)(?:cuda|cudart|cublas|cudnn|cufft|curand|cusolver|cusparse|nccl|nvrtc|nvToolsExt|cublasLt|cudart_static|cupti|nvidia-ml|cutensor"
+    r"|nvinfer)(?=[\s)]|$)"
 )
 
 
@@ -35,6 +40,9 @@ def find(source: Source) -> Iterator[Finding]:
         group = match.lastgroup
         if group:
             yield source.finding(RULE, *match.span(group))
+    for command in code_matches(source, _LINKS):
+        for name in _LINKED.finditer(command.string, *command.span("names")):
+            yield source.finding(RULE, *name.span())
 
 
 RULE = Rule(
@@ -57,6 +65,8 @@ RULE = Rule(
         Case("project(x\n  LANGUAGES CXX CUDA)\n"),
         Case("set(CMAKE_CUDA_ARCHITECTURES 80 90)\nset_target_properties(x PROPERTIES CUDA_ARCHITECTURES native)\n", 2),
         Case("target_link_libraries(x PRIVATE CUDA::cudart CUDA::cublas)\ncuda_add_library(y a.cu)\n", 3),
+        Case("TARGET_LINK_LIBRARIES(x PRIVATE cudart cublas)\nFIND_PACKAGE(CUDA)\nCUDA_ADD_LIBRARY(y a.cu)\n", 4),
+        Case("find_library(L NAMES cudart HINTS /x)\nfind_program(N nvcc)\ninclude(FindCUDA)\nset(GGML_CUDA ON)\n", 4),
         Case("target_compile_options(x PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-O3>)\n"),
     ),
     hints=(

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
-from windtunnel.port.python import keyword, string
+from windtunnel.port.python import PythonTree, keyword, string
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
 
@@ -25,7 +25,8 @@ def find(source: Source) -> Iterator[Finding]:
     python = source.python
     yield from _implemented(source)
     for node in python.uses(*_ALWAYS):
-        yield source.finding(RULE, *python.span(node))
+        if not (python.text(node).endswith(("load", "load_inline")) and _without_cuda(python, node)):
+            yield source.finding(RULE, *python.span(node))
     for call in python.calls(f"{_MODULE}.CppExtension"):
         if any(
             "cuda" in (string(n) or "") or (string(n) or "").endswith(".cu")
@@ -38,6 +39,17 @@ def find(source: Source) -> Iterator[Finding]:
             for name in ast.walk(given) if given is not None else ():
                 if isinstance(name, ast.Constant) and isinstance(name.value, str) and name.value.lower() == "cuda":
                     yield source.finding(RULE, *python.span(name), why="The operator has a kernel for CUDA alone.")
+
+
+def _without_cuda(python: PythonTree, node: ast.AST) -> bool:
+    """Whether a call of load or load_inline can be seen to have sources for the CPU alone."""
+    call = python.parent(node)
+    if not isinstance(call, ast.Call) or call.func is not node:
+        return False
+    if python.resolve(node).endswith("load_inline"):
+        return keyword(call, "cuda_sources") is None and len(call.args) < 3 and not any(k.arg is None for k in call.keywords)
+    texts = [n.value for n in ast.walk(call) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    return any(t.endswith((".cpp", ".cc", ".c")) for t in texts) and not any("cu" in t for t in texts)
 
 
 def _implemented(source: Source) -> Iterator[Finding]:
@@ -65,6 +77,7 @@ RULE = Rule(
         Case("from setuptools import Extension\nExtension('a', ['a.c'])\n", 0),
         Case("from torch.utils.cpp_extension import BuildExtension\nx = BuildExtension\n", 0, note="a command of set-up"),
         Case("from torch.utils.cpp_extension import CppExtension\nCppExtension('a', ['a.cpp'])\n", 0, note="for the CPU"),
+        Case("from torch.utils.cpp_extension import load\nm = load('m', ['m.cpp'])\n", 0, note="for the CPU"),
         Case("from torch.utils import cpp_extension\ncpp_extension.CUDAExtension('a', ['a.cu'])\n"),
         Case("from torch.utils.cpp_extension import load\nm = load('m', ['m.cu'])\n"),
         Case("from torch.utils.cpp_extension import CUDAExtension as C\nC('a', ['a.cu'])\n"),

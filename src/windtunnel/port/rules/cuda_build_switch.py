@@ -18,6 +18,9 @@ _SWITCH = re.compile(
 _ON = re.compile(r"[\"']?(?i:on|1|true|yes|y)\b")
 _VALUED = re.compile(r"CMAKE_CUDA_\w+|CUDA_(?:TOOLKIT_ROOT_DIR|ARCH\w*|NVCC_\w+|HOST_COMPILER)|TORCH_CUDA_ARCH_LIST")
 
+# a program told by a variable to build with NCCL or to speak through it
+_NCCL = re.compile(r"(?<![\w$\-])[A-Z]\w*_(?:GPU_\w+|BACKEND|COMM\w*)[\"']?\s*[=:]\s*[\"']?(?P<library>NCCL|nccl)\b")
+
 
 def find(source: Source) -> Iterator[Finding]:
     if source.language == "python":
@@ -29,6 +32,8 @@ def find(source: Source) -> Iterator[Finding]:
                 if _selects(match):
                     yield source.finding(RULE, *match.span("name"))
         return
+    for match in code_matches(source, _NCCL):
+        yield source.finding(RULE, *match.span("library"))
     for match in code_matches(source, _SWITCH):
         if _selects(match):
             yield source.finding(RULE, *match.span("name"))
@@ -54,11 +59,12 @@ RULE = Rule(
         Case('print("use -DGGML_CUDA=OFF")\n', 0, name="a.py"),
         Case('CMAKE_ARGS="-DGGML_CUDA=on" pip install x\n', name="run.sh"),
         Case("cmake -D USE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=80 -DWITH_CUBLAS:BOOL=ON ..\n", 3, name="run.sh"),
+        Case("RUN MINE_GPU_OPERATIONS=NCCL pip install mine\n", name="Dockerfile"),
         Case("RUN CMAKE_ARGS=-DLLAMA_CUBLAS=1 pip install x\n", name="Dockerfile"),
         Case("build.cuda:\n\tCMAKE_ARGS='-DGGML_CUDA=on' pip install .\n", name="Makefile"),
         Case("jobs:\n  a:\n    steps:\n    - run: |\n        cmake -DGGML_CUDA=ON ..\n", name=".github/workflows/a.yml"),
         Case('[tool.scikit-build]\ncmake.args = ["-DGGML_CUDA=on"]\n', name="pyproject.toml"),
         Case('cmake_args = ["-DUSE_CUDA=ON", f"-DCMAKE_CUDA_ARCHITECTURES={archs}"]\n', 2, name="setup.py"),
     ),
-    hints=(b"CUDA", b"CUBLAS", b"CUDNN", b"NCCL", b"TENSORRT", b"NVCC"),
+    hints=(b"nccl", b"CUDA", b"CUBLAS", b"CUDNN", b"NCCL", b"TENSORRT", b"NVCC"),
 )

@@ -23,17 +23,22 @@ _PTX = re.compile(
 )
 
 _WITHOUT_SYNC = re.compile(r"__(?:shfl(?:_(?:xor|up|down))?|ballot|any|all)\s*$")
+_KERNEL = re.compile(r"\b__global__\b|<<<")
 _ROCM = re.compile(r"USE_ROCM|__HIP")
 
 
 def find(source: Source) -> Iterator[Finding]:
     text = code(source)
+    if _KERNEL.search(text):
+        return  # what a kernel is made of belongs to it
     for match in _INTRINSIC.finditer(code_without_strings(source)):
         if "asm" in match.group() and not _PTX.match(text, match.end()):
             continue  # a CPU's instructions
         if _WITHOUT_SYNC.match(match.group()) and _ROCM.search(text):
             continue  # ROCm's half of the file: NVIDIA's chips since Volta have no such function
+        # one stands for all: the functions of such a file are for kernels elsewhere
         yield source.finding(RULE, match.start(), match.start() + len(match.group().rstrip()))
+        return
 
 
 RULE = Rule(
@@ -42,14 +47,16 @@ RULE = Rule(
     languages=("cpp",),
     targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
     safety="none",
-    what="Warp intrinsics (`__shfl_sync`, warpSize), matrix fragments and instructions written as PTX.",
+    what="Warp intrinsics (`__shfl_sync`, warpSize), matrix fragments and instructions written as PTX, "
+    "in files without a kernel of their own.",
     why="They are those of NVIDIA's chips, whose warps have 32 threads; others have 64 or none, and other instructions.",
     instead="Write the kernel once more for the other device, or give the operator an implementation of PyTorch operators.",
     find=find,
     cases=(
         Case('// __shfl_sync\nconst char* s = "__shfl_sync(";\n', 0),
         Case('asm volatile("pause" ::: "memory");\n__asm__("cpuid");\n', 0, name="a.cpp", note="a CPU's"),
-        Case("v += __shfl_xor_sync(0xffffffff, v, 16);\nint lane = threadIdx.x % warpSize;\n", 2),
+        Case("__global__ void f() { v += __shfl_xor_sync(m, v, 16); }\n", 0, note="a kernel's, which is found itself"),
+        Case("v += __shfl_xor_sync(0xffffffff, v, 16);\nint lane = threadIdx.x % warpSize;\n", 1),
         Case('asm volatile("mov.u32 %0, %smid;" : "=r"(id));\n'),
         Case('asm("{\\n"\n    "ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0}, [%1];\\n}" : "=r"(a));\n'),
     ),

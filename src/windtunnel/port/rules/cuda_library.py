@@ -14,7 +14,7 @@ from windtunnel.port.source import Source
 
 _LIBRARY = re.compile(
     r"(\S*/)?(lib)?(cuda|cudart|cublas|cublasLt|cudnn|nccl|cufft|curand|cusparse|cusolver|nvrtc|nvidia-ml|nvToolsExt|cupti|cufile)"
-    r"(64_\w+)?(\.so(\.\d+)*|\.dll|\.dylib)$"
+    r"(64_[\w*]+|\*)?(\.so\*?(\.[\d*]+)*|\.dll|\.dylib)$"
 )
 _TOOL = re.compile(r"(\S*/)?(nvcc|ptxas|cuobjdump|nsys|ncu|cuda-gdb|compute-sanitizer|nvprof)(\.exe)?(\s|$)")
 _LINKED = frozenset(

@@ -13,6 +13,7 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
 
 _BACKEND_NAME = re.compile(r"backend|^pg_|process_group", re.I)
+_STARTS = re.compile(r"process_?group|init_?(?:dist|ddp)|(?:dist|ddp)\w*_init|setup_?(?:dist|ddp)")
 _CALLS = (
     "torch.distributed.init_process_group",
     "torch.distributed.new_group",
@@ -58,10 +59,19 @@ def _is_backend(python: PythonTree, node: ast.AST, depth: int = 0) -> bool:
                 pass
             case ast.BoolOp() | ast.NamedExpr():
                 pass
+            case ast.List() | ast.Tuple() | ast.Set():
+                if any((string(e) or "").lower() in ("hccl", "mccl", "cncl", "xccl", "ccl", "rccl") for e in above.elts):
+                    return False
             case ast.Call():
                 callee = python.resolve(above.func)
-                last = callee.rsplit(".", 1)[-1] or (above.func.attr if isinstance(above.func, ast.Attribute) else "")
-                if callee in _CALLS or last in ("init_process_group", "new_group", "init_distributed", "is_backend_available"):
+                last = callee.rsplit(".", 1)[-1]
+                if not last and isinstance(above.func, ast.Attribute | ast.Name):
+                    last = above.func.attr if isinstance(above.func, ast.Attribute) else above.func.id
+                if (
+                    callee in _CALLS
+                    or last in ("init_process_group", "new_group", "init_distributed", "is_backend_available")
+                    or _STARTS.search(last)
+                ):
                     return True
                 named = [s for a in above.args if (s := string(a))]
                 return any(_BACKEND_NAME.search(n) for n in named if n != "nccl")
@@ -69,7 +79,7 @@ def _is_backend(python: PythonTree, node: ast.AST, depth: int = 0) -> bool:
                 if above.arg and _BACKEND_NAME.search(above.arg):
                     return True
                 call = python.parent(above)
-                if above.arg not in ("default", "const") or not isinstance(call, ast.Call):
+                if above.arg not in ("default", "const", "choices") or not isinstance(call, ast.Call):
                     return False
                 named = [s for a in (*call.args, keyword(call, "dest")) if (s := string(a))]
                 return any(_BACKEND_NAME.search(n) for n in named)
@@ -87,7 +97,7 @@ def _is_backend(python: PythonTree, node: ast.AST, depth: int = 0) -> bool:
                 return any(s is not below and ("backend" in ast.unparse(s).lower()) for s in sides)
             case ast.Dict():
                 keys = [string(k) or "" for k, v in zip(above.keys, above.values, strict=True) if v is below]
-                return any(_BACKEND_NAME.search(k) for k in keys)
+                return any(_BACKEND_NAME.search(k) or k in ("cuda", "gpu") for k in keys)
             case ast.Return():
                 function = python.function(above)
                 return function is not None and bool(_BACKEND_NAME.search(function.name))
@@ -142,6 +152,11 @@ RULE = Rule(
             _TOP + "p.add_argument('--dist-backend', default=torch.distributed.get_default_backend_for_device(_DEVICE_TYPE))\n",
         ),
         Case('import torch\ntorch.distributed.init_process_group(backend="cpu:gloo,cuda:nccl")\n', 1, None),
+        Case(
+            'init_dist(rank, "nccl")\np.add_argument("--backend", choices=["nccl", "gloo"])\nb = {"cuda": "nccl"}[d]\n',
+            3,
+            None,
+        ),
         Case("import torch\nif torch.distributed.is_nccl_available():\n    pass\n", 1, None),
     ),
     hints=(b"nccl", b"NCCL"),

@@ -15,7 +15,7 @@ _IMAGE = re.compile(
     r"(?:nvcr\.io/[\w./\-]+(?:[:@][\w.\-${}:]+)?"
     r"|nvidia/(?:cuda|cudagl|tensorrt|pytorch|tritonserver|dcgm-exporter|k8s-device-plugin|container-toolkit|driver|gpu-operator)"
     r"(?:[:@][\w.\-${}:]+)?(?![\w/])"
-    r"|(?:pytorch/[\w\-]+|[\w.\-]+/[\w./\-]+|[\w.\-]+)(?:[:@](?=[\w.\-]*(?:cuda|[\-_.]cu\d{2,3}\b|cudnn|-gpu\b))[\w.\-]+)"
+    r"|(?:pytorch/[\w\-]+|[\w.\-]+/[\w./\-]+|[\w.\-]+)(?:[:@](?=[\w.\-${}]*(?:cuda|[\-_.]cu(?:\d{2,3}\b|\$)|cudnn|-gpu\b))[\w.\-${}]+)"
     r"|(?:pytorch/manylinux[\w\-]*-cuda[\w.\-]*|pytorch/conda-builder:cuda[\w.]*|nvidia/cuda[\w\-]*)(?:[:@][\w.\-${}:]+)?)"
 )
 _WHERE = re.compile(

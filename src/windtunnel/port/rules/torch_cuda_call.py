@@ -124,6 +124,12 @@ RULE = Rule(
         Case(
             "import torch\nif torch.cuda.is_available():\n    g = torch.cuda.CUDAGraph()\n", 1, None, note="it guards CUDA's own"
         ),
+        Case(
+            'import pytest\n\ntorch = pytest.importorskip("torch")\ntorch.cuda.synchronize()\n',
+            1,
+            None,
+            note="torch may not be there",
+        ),
     ),
     hints=(b"cuda",),
 )
