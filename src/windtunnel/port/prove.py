@@ -6,33 +6,22 @@ and one thread; then on a virtual CUDA chip with its numbers computed; and the r
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import windtunnel
 from windtunnel.catalog.chip import shelf as chip_shelf
-from windtunnel.errors import InvalidInputError, UnknownNameError, UnsupportedError, nearest
+from windtunnel.errors import InvalidInputError, UnknownNameError, nearest
 from windtunnel.port.evidence import Item, Run, compared
 from windtunnel.port.finding import TARGETS
-from windtunnel.port.tree import SKIPPED_FOLDERS
+from windtunnel.port.stage import Stage, check_size
 
 CHIPS = {"cuda": "h100-sxm", "npu": "ascend-910b2", "musa": "mtt-s4000", "mlu": "mlu590"}
 """The virtual chip that stands for each device of PyTorch; the catalogue has none of the others."""
 
-MOST_BYTES = 8 << 30
-"""Of a tree that is copied; one with more has data in it that belongs elsewhere."""
-
-_HIDDEN = ("CUDA", "HIP", "ASCEND_RT", "MUSA", "MLU")
 _NEEDS = ("cuda", "nvidia", "no gpu", "nccl")
 
 
@@ -98,9 +87,9 @@ def prove(
     root = Path(path)
     script = _script_in(root, script)
     chips = [_chip_of(target) for target in to]
-    _check_size(root)
+    check_size(root)
     with tempfile.TemporaryDirectory(prefix="windtunnel-prove-") as folder:
-        stage = _Stage(root, Path(folder), script, list(args), unsafe, timeout_s)
+        stage = Stage(root, Path(folder), script, list(args), unsafe, timeout_s)
         before = stage.run("before")
         after = stage.run("after")
         again = None if _alike(before, after) else stage.run("before")
@@ -129,113 +118,6 @@ def prove(
         )
 
 
-@dataclass
-class _Stage:
-    """The folder in which copies of the tree take each other's place, at one path."""
-
-    root: Path
-    folder: Path
-    script: str
-    args: list[str]
-    unsafe: bool
-    timeout_s: float | None
-    changed: tuple[str, ...] = ()
-    left: int = 0
-    notes: list[str] = field(default_factory=list)
-    laid: str = ""
-    fixed: bool = False
-
-    def __post_init__(self) -> None:
-        self.folder = Path(os.path.realpath(self.folder))
-
-    @property
-    def tree(self) -> Path:
-        return self.folder / "tree"
-
-    def lay(self, state: str) -> dict[str, str]:
-        """A fresh copy of the tree, ``before`` or ``after`` the fix; gives the hash of each file."""
-        shutil.rmtree(self.tree, ignore_errors=True)
-        kept = self.folder / "fixed"
-        if state == "after" and kept.exists():
-            shutil.copytree(kept, self.tree, symlinks=True)
-            return snapshot(self.tree)
-        shutil.copytree(self.root, self.tree, symlinks=True, ignore=shutil.ignore_patterns(*SKIPPED_FOLDERS))
-        if state == "after":
-            self._fix()
-            shutil.copytree(self.tree, kept, symlinks=True)
-        return snapshot(self.tree)
-
-    def _fix(self) -> None:
-        from windtunnel.port.fix import fix
-
-        before = snapshot(self.tree)
-        report = fix(self.tree, write=True, unsafe=self.unsafe)
-        after = snapshot(self.tree)
-        self.changed = tuple(sorted(name for name in {*before, *after} if before.get(name) != after.get(name)))
-        self.left = len(report.left)
-        if report.rolled_back:
-            self.notes.append(f"{len(report.rolled_back)} files would not have parsed after the fix and were left as they are")
-
-    def run(self, state: str, *, chip: str = "", values: bool = False, hidden: bool = True) -> Run:
-        """One run of the program; chip: on a virtual chip, values: with its numbers computed; hidden: without real devices."""
-        there = self.lay(state)
-        record, out, err = (self.folder / name for name in ("record.json", "out", "err"))
-        record.unlink(missing_ok=True)
-        where = ["--on", chip, *(["--values"] if values else [])] if chip else []
-        command = [sys.executable, "-P", "-m", "windtunnel.run.observed", *where, str(record), self.script, *self.args]
-        timed_out = False
-        with out.open("wb") as stdout, err.open("wb") as stderr:
-            try:
-                ended = subprocess.run(
-                    command, cwd=self.tree, env=self._environment(hidden), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-                    timeout=self.timeout_s, check=False,
-                )  # fmt: skip
-                status = ended.returncode
-            except subprocess.TimeoutExpired:
-                timed_out, status = True, -9
-        told: dict[str, Any] = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-        written = {name: mark for name, mark in snapshot(self.tree).items() if there.get(name) != mark}
-        return Run(
-            status,
-            out.read_bytes(),
-            err.read_bytes().decode("utf-8", "replace"),
-            told,
-            written,
-            self.timeout_s if timed_out else None,
-        )
-
-    def _environment(self, hidden: bool) -> dict[str, str]:
-        env = dict(os.environ)
-        own = Path(windtunnel.__file__).parents[1]
-        paths = [str(self.tree), *([str(self.tree / "src")] if (self.tree / "src").is_dir() else [])]
-        paths += [] if own.name in ("site-packages", "dist-packages") else [str(own)]
-        paths += [str(Path(part).absolute()) for part in env.get("PYTHONPATH", "").split(os.pathsep) if part]
-        env |= {
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-        }  # fmt: skip
-        if hidden:
-            env |= {f"{vendor}_VISIBLE_DEVICES": "" for vendor in _HIDDEN}
-            env |= {"ZE_AFFINITY_MASK": "99", "TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
-        return env
-
-
-def snapshot(tree: Path) -> dict[str, str]:
-    """Path -> hash of every file below a folder, caches left out; a link is known by where it points."""
-    found = {}
-    for folder, names, files in os.walk(tree):
-        names[:] = [name for name in names if name not in SKIPPED_FOLDERS]
-        for name in files:
-            file = Path(folder, name)
-            key = file.relative_to(tree).as_posix()
-            try:
-                content = str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
-            except OSError:
-                content = b""
-            found[key] = hashlib.sha256(content).hexdigest()[:16]
-    return found
-
-
 def _script_in(root: Path, script: str) -> str:
     """The script's path within the tree. Raises InvalidInputError."""
     if not root.is_dir():
@@ -260,18 +142,6 @@ def _chip_of(target: str) -> str:
         raise UnknownNameError("target", target, [*TARGETS, *chip_shelf.ids(), *chip_shelf.aliases()])
 
 
-def _check_size(root: Path) -> None:
-    total = 0
-    for folder, names, files in os.walk(root):
-        names[:] = [name for name in names if name not in SKIPPED_FOLDERS]
-        for name in files:
-            total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
-        if total > MOST_BYTES:
-            raise UnsupportedError(
-                f"{root} holds more than {MOST_BYTES >> 30} GiB, too much to copy; name a folder without its data"
-            )
-
-
 def _alike(a: Run, b: Run) -> bool:
     return all(item.status in ("same", "none") for item in compared(a, b, None))
 
@@ -282,7 +152,7 @@ def _needs_cuda(run: Run) -> str:
     return run.complaint() if run.failed and any(word in line for word in _NEEDS) else ""
 
 
-def _obstacles(stage: _Stage, before: Run, after: Run, needs_cuda: str) -> Iterator[str]:
+def _obstacles(stage: Stage, before: Run, after: Run, needs_cuda: str) -> Iterator[str]:
     if before.failed and not needs_cuda:
         yield f"the program fails as it is, before any change, so that little is shown: {before.complaint()}"
     for name, run in (("before", before), ("after", after)):
@@ -303,7 +173,7 @@ def _obstacles(stage: _Stage, before: Run, after: Run, needs_cuda: str) -> Itera
             return
 
 
-def _on_cuda(stage: _Stage) -> tuple[tuple[Item, ...], str, list[str]]:
+def _on_cuda(stage: Stage) -> tuple[tuple[Item, ...], str, list[str]]:
     """Before and after on CUDA: a virtual chip whose numbers are computed."""
     chip = CHIPS["cuda"]
     where = f"virtual {chip}"
@@ -315,7 +185,7 @@ def _on_cuda(stage: _Stage) -> tuple[tuple[Item, ...], str, list[str]]:
     return compared(before, after, again), where, []
 
 
-def _virtual_runs(stage: _Stage, to: Sequence[str], chips: Sequence[str], on_cpu: Run) -> Iterator[TargetRun]:
+def _virtual_runs(stage: Stage, to: Sequence[str], chips: Sequence[str], on_cpu: Run) -> Iterator[TargetRun]:
     """on_cpu: the rewritten program's run on the CPU, which needs no other."""
     for target, chip in zip(to, chips, strict=True):
         if target == "cpu":
@@ -328,7 +198,7 @@ def _virtual_runs(stage: _Stage, to: Sequence[str], chips: Sequence[str], on_cpu
         yield _virtual_run(stage, target, chip)
 
 
-def _virtual_run(stage: _Stage, target: str, chip: str) -> TargetRun:
+def _virtual_run(stage: Stage, target: str, chip: str) -> TargetRun:
     """Without numbers first, which costs little; a program that hangs on its numbers is run with them."""
     where = f"virtual {chip}"
     run = stage.run("after", chip=chip)
@@ -344,7 +214,7 @@ def _virtual_run(stage: _Stage, target: str, chip: str) -> TargetRun:
     return TargetRun(target, where, False, False, run.complaint())
 
 
-def _real_runs(stage: _Stage, to: Sequence[str]) -> Iterator[TargetRun]:
+def _real_runs(stage: Stage, to: Sequence[str]) -> Iterator[TargetRun]:
     """The rewritten program on each real device of a target that this machine has."""
     from windtunnel.run.devices import present
 
