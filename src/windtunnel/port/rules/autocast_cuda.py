@@ -52,16 +52,16 @@ def find(source: Source) -> Iterator[Finding]:
 
 
 def _handed_out(source: Source) -> Iterator[Finding]:
-    """Imports of CUDA's decorators that this file does not use, but others may from here."""
+    """Imports from torch.cuda.amp of which this file uses nothing, so that they are for others to use."""
     python = source.python
+    read = {name.id for name in python.of(ast.Name) if isinstance(name.ctx, ast.Load)}
     for statement in python.of(ast.ImportFrom):
-        for alias in statement.names:
-            name = f"{statement.module}.{alias.name}"
-            if not any(isinstance(above, ast.Try | ast.If) for above in python.ancestors(statement)):
-                continue
-            own = {n.id for n in python.of(ast.Name)}
-            if (name in _DECORATORS or name in _CONTEXTS) and (alias.asname or alias.name) not in own:
-                yield source.finding(RULE, *python.span(alias), unfixed="it is imported for others to use")
+        if statement.module not in ("torch.cuda.amp", "torch.cuda.amp.autocast_mode", "torch.cuda.amp.grad_scaler"):
+            continue
+        names = {alias.asname or alias.name for alias in statement.names}
+        if names != {"*"} and not names & read:
+            start = source.text.index(statement.module, python.start(statement))
+            yield source.finding(RULE, start, start + len(statement.module), unfixed="it is imported for others to use")
 
 
 def _last(node: ast.Attribute | ast.Name) -> str:
