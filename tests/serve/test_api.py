@@ -7,10 +7,8 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import openai
 import pytest
-
-pytest.importorskip("aiohttp")
-
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
@@ -87,10 +85,8 @@ def asked(url: str, session: ClientSession, path: str, body: Any) -> Any:
 
 
 def test_the_official_client_gets_whole_and_streamed_answers() -> None:
-    openai = pytest.importorskip("openai")
-
     async def body(url: str, _: ClientSession) -> None:
-        client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+        client: Any = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
         listed = [model.id async for model in client.models.list()]
         assert listed == ["echo/one", "two"]
         assert (await client.models.retrieve("echo/one")).max_model_len == 4096

@@ -289,7 +289,7 @@ class Engine:
             self.cache.take(task)
         if s.prefix_caching and not task.done:
             hit = min(task.shared, task.target - 1)
-            task.done = hit
+            task.done = task.hit = hit
             self.asked += task.target
             self.hits += hit
         self._reserve(task, -(-(task.target - task.shared) // size) + s.fixed_blocks)

@@ -87,9 +87,9 @@ class Live:
         """An engine has begun a run of steps."""
         self._plans[engine.name] += 1
         for task, new in engine.parts:
-            if task.done + new == task.target and task.first_s < 0.0:
-                if not engine.prefill_only or task.output_tokens == 1:  # else it is read where it decodes
-                    self._put(task, 1, engine.first_at_s + engine.late_s)
+            elsewhere = engine.prefill_only and task.output_tokens > 1  # its first token is read where it decodes
+            if task.done + new == task.target and task.first_s < 0.0 and not elsewhere:
+                self._put(task, 1, engine.first_at_s + engine.late_s)
         if engine.steps:
             self._step_later(engine, 1)
 

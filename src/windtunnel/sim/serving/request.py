@@ -40,6 +40,7 @@ class Task:
         "end",
         "first_s",
         "generated",
+        "hit",
         "id",
         "input_tokens",
         "late_s",
@@ -61,7 +62,7 @@ class Task:
         self.segment_tokens = request.segment_tokens
         self.first_s = -1.0
         self.late_s = 0.0
-        self.done = self.shared = self.segments = self.blocks = 0
+        self.hit = self.done = self.shared = self.segments = self.blocks = 0
         self.generated = self.base = self.end = self.preempted = 0
         self.attempts = 1
 
