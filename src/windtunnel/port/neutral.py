@@ -58,7 +58,9 @@ def torch_name(python: PythonTree) -> str:
 
 def not_here(python: PythonTree, node: ast.AST) -> str:
     """Why the names of the file's top cannot be used at a node; empty where they can."""
-    if not python.imports("torch") and any(name.id == "torch" for name in python.of(ast.Name)):
+    if not python.imports("torch") and any(
+        name.id == "torch" and python.binding(name)[1] != "torch" for name in python.of(ast.Name)
+    ):
         return OTHERWISE
     for above in python.ancestors(node):
         if isinstance(above, ast.FormattedValue) and _SELF_SHOWN.match(python.source.text, python.end(above.value)):
