@@ -56,6 +56,13 @@ def test_a_tool_that_prints_for_ever_is_ended(tools: Path) -> None:
     assert len(ran.text) < MOST_BYTES + 100_000
 
 
+def test_what_one_tool_prints_is_never_lost_to_one_that_was_ended(tools: Path) -> None:
+    endless = tool(tools, "while :; do echo 0123456789; done")
+    for _ in range(5):
+        assert endless.run(["made-up-smi"], timeout_s=0.05).outcome != "ok"
+        assert endless.run(["echo", "heard"]) == Ran("ok", "heard\n")
+
+
 def test_bytes_that_are_no_text(tools: Path) -> None:
     assert "ok" in tool(tools, r"printf '\377\376\000ok\033[31m'").run(["made-up-smi"]).text
 

@@ -191,7 +191,7 @@ def _absent(stack: Stack, here: Installed, said: Judgement) -> None:
         if key(plugin) not in here.packages:
             said.missing.append(Remark(f"{plugin}, which brings PyTorch the device {stack.device}", record))
     if not engine:
-        known = f" ({' or '.join(stack.engines)})" if stack.engines else "; none is known"
+        known = f", one of {', '.join(stack.engines)}" if stack.engines else "; none is known"
         said.missing.append(Remark(f"an engine{known}", record))
     needs_torch = engine == "transformers" or (not engine and bool(stack.plugins))
     if needs_torch and here.torch is None and not any(" needs torch" in one.text for one in said.missing):

@@ -171,9 +171,11 @@ def _finish(command: list[str], env: dict[str, str], folder: str, timeout_s: flo
 
 
 def _hear(stream: IO[bytes] | None, heard: dict[str, bytes], key: str) -> None:
-    """Reads until the end, or until nobody would read on."""
-    with contextlib.suppress(OSError, ValueError):
-        while stream is not None and len(heard[key]) < MOST_BYTES:
+    """Reads until the end, or until nobody would read on; closes the stream itself, since its number may be another's at once."""
+    if stream is None:
+        return
+    with contextlib.suppress(OSError, ValueError), stream:
+        while len(heard[key]) < MOST_BYTES:
             part = os.read(stream.fileno(), 65536)
             if not part:
                 return
@@ -190,10 +192,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 process.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(0.5)  # one that hangs in a driver cannot be ended, and is left
-    for stream in (process.stdout, process.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            if stream is not None:
-                stream.close()
 
 
 def _first_line(text: str) -> str:
