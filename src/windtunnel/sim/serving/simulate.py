@@ -91,7 +91,7 @@ def outcome(
         evidence=evidence,
         partial=partial and tally.in_flight > 0,
         seed=seed,
-        notes=tuple(dict.fromkeys(_notes(run))),
+        notes=tuple(dict.fromkeys(notes_of(run))),
     )
 
 
@@ -119,7 +119,8 @@ def _pool(run: Simulation, pool: Pool, engines: Sequence[Engine], seconds: float
     )
 
 
-def _notes(run: Simulation) -> list[str]:
+def notes_of(run: Simulation) -> list[str]:
+    """What a reader has to know of the deployment, a line each."""
     notes = []
     for pool in (run.before, run.main):
         if pool is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
+from windtunnel.catalog.model import AttentionSpec
 from windtunnel.cost.evidence import Evidence
 from windtunnel.sim.instance import Instance, StepTime
 from windtunnel.sim.steady import Role
@@ -24,16 +25,21 @@ def _knots(first: int, per_doubling: int, start: tuple[float, ...]) -> list[floa
     return sorted(found)
 
 
-BATCHES = _knots(8, _PER_DOUBLING, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0))
+_FEW = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
+BATCHES = _knots(8, _PER_DOUBLING, _FEW)
 CONTEXTS = _knots(16, 2, (1.0, 2.0, 4.0, 8.0))
-CHUNKS = _knots(8, _PER_DOUBLING, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0))
+CHUNKS = _knots(8, _PER_DOUBLING, _FEW)
 HELD = _knots(64, 2, (0.0,))
-SEQUENCES = _knots(1, 1, (1.0,))
 
 TOKENS_A_LAUNCH = 2048.0
 """Tokens of a step to each of its launches at least: two of the shortest prompts, 1,024 tokens, that most measurements had."""
 
 _Row = tuple[list[float | None], list[float | None]]
+
+
+def _bends(attention: AttentionSpec) -> tuple[int, ...]:
+    """Contexts at which a layer's work stops to grow as it did: its window, the keys that it selects at most."""
+    return tuple(n for n in (attention.window, attention.topk) if n)
 
 
 class StepTimes:
@@ -51,6 +57,10 @@ class StepTimes:
         launched = b.host_us * of.mixture_layers + b.latent_us * of.latent_layers
         self.launch_s = (launched / of.stages + b.prefill_step_us) * 1e-6
         self.factor, self.mix = b.prefill, b.mix if role == "both" else 1.0
+        bends = {
+            float(n + more) for layer in of.spec.layers if layer.attention for n in _bends(layer.attention) for more in (0, 1)
+        }
+        self.contexts, self.chunks = (sorted({*knots, *bends}) for knots in (CONTEXTS, CHUNKS))
         self.evidence, self.spread = Evidence.MEASURED, 0.0  # of what was priced so far: the weakest, the widest
         self._rows: dict[int, _Row] = {}
         self._priced: dict[tuple[int, int], float] = {}
@@ -75,17 +85,17 @@ class StepTimes:
         """The same from the table; context: mean keys that a token of the step sees, at least one."""
         row = self._rows.get(running)
         if row is None:
-            row = self._rows[running] = ([None] * len(CONTEXTS), [None] * len(CONTEXTS))
-        i = bisect_right(CONTEXTS, context) - 1
+            row = self._rows[running] = ([None] * len(self.contexts), [None] * len(self.contexts))
+        i = bisect_right(self.contexts, context) - 1
         slope = row[1][i]
         if slope is None:
             slope = self._fill(running, row, i)
-        return row[0][i] + slope * (context - CONTEXTS[i])  # type: ignore[operator]  # filled together with the slope
+        return row[0][i] + slope * (context - self.contexts[i])  # type: ignore[operator]  # filled together with the slope
 
     def _fill(self, running: int, row: _Row, i: int) -> float:
         low, high = self._at(running, i), self._at(running, i + 1)
         row[0][i] = low
-        row[1][i] = slope = (high - low) / (CONTEXTS[i + 1] - CONTEXTS[i])
+        row[1][i] = slope = (high - low) / (self.contexts[i + 1] - self.contexts[i])
         return slope
 
     def _at(self, running: int, i: int) -> float:
@@ -100,7 +110,7 @@ class StepTimes:
     def _knot(self, b: int, i: int) -> float:
         found = self._priced.get((b, i))
         if found is None:
-            found = self._priced[(b, i)] = self.exact_decode_s(BATCHES[b], CONTEXTS[i])
+            found = self._priced[(b, i)] = self.exact_decode_s(BATCHES[b], self.contexts[i])
         return found
 
     # prefill
@@ -113,31 +123,34 @@ class StepTimes:
         return step.seconds
 
     def prefill_s(self, tokens: float, held: float, sequences: float) -> float:
-        """The same from the table."""
-        t, h, s = bisect_right(CHUNKS, tokens) - 1, bisect_right(HELD, held) - 1, bisect_right(SEQUENCES, sequences) - 1
-        low = self._over_held(t, h, held, s)
-        if SEQUENCES[s] != sequences:
-            # attention's part goes with the length of a prompt, which is the tokens over their number
-            share = (1.0 / SEQUENCES[s] - 1.0 / sequences) / (1.0 / SEQUENCES[s] - 1.0 / SEQUENCES[s + 1])
-            low += share * (self._over_held(t, h, held, s + 1) - low)
-        if CHUNKS[t] == tokens:
+        """The same from the table, whose knots are numbers of prompts and lengths of each."""
+        s = bisect_right(BATCHES, sequences) - 1
+        low = self._of_length(s, tokens / sequences, held)
+        if BATCHES[s] == sequences:
             return low
-        high = self._over_held(t + 1, h, held, s)
-        if SEQUENCES[s] != sequences:
-            high += share * (self._over_held(t + 1, h, held, s + 1) - high)
-        return low + (tokens - CHUNKS[t]) / (CHUNKS[t + 1] - CHUNKS[t]) * (high - low)
+        share = (sequences - BATCHES[s]) / (BATCHES[s + 1] - BATCHES[s])
+        return low + share * (self._of_length(s + 1, tokens / sequences, held) - low)
 
-    def _over_held(self, t: int, h: int, held: float, s: int) -> float:
-        low = self._prefill_knot(t, h, s)
+    def _of_length(self, s: int, new: float, held: float) -> float:
+        chunks = self.chunks
+        n = max(bisect_right(chunks, new) - 1, 0)
+        low = self._over_held(s, n, held)
+        if chunks[n] == new:
+            return low
+        return low + (new - chunks[n]) / (chunks[n + 1] - chunks[n]) * (self._over_held(s, n + 1, held) - low)
+
+    def _over_held(self, s: int, n: int, held: float) -> float:
+        h = bisect_right(HELD, held) - 1
+        low = self._prefill_knot(s, n, h)
         if HELD[h] == held:
             return low
-        return low + (held - HELD[h]) / (HELD[h + 1] - HELD[h]) * (self._prefill_knot(t, h + 1, s) - low)
+        return low + (held - HELD[h]) / (HELD[h + 1] - HELD[h]) * (self._prefill_knot(s, n, h + 1) - low)
 
-    def _prefill_knot(self, t: int, h: int, s: int) -> float:
-        found = self._prefill.get((t, h, s))
+    def _prefill_knot(self, s: int, n: int, h: int) -> float:
+        found = self._prefill.get((s, n, h))
         if found is None:
-            tokens = CHUNKS[t]
-            found = self._prefill[(t, h, s)] = self.exact_prefill_s(tokens, HELD[h], min(SEQUENCES[s], tokens))
+            tokens = BATCHES[s] * self.chunks[n]
+            found = self._prefill[(s, n, h)] = self.exact_prefill_s(tokens, HELD[h], BATCHES[s])
         return found
 
     def prompts_s(self, tokens: int, work: float, sequences: int, decoding: bool) -> tuple[float, float]:
