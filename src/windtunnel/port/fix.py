@@ -115,6 +115,7 @@ def _write(changed: list[tuple[File, bytes, FixedText]], progress: Progress | No
 def _report(
     kept: list[tuple[File, FixedText]], changed: list[tuple[File, bytes, FixedText]], skipped: list[Skipped], write: bool
 ) -> FixReport:
+    changed = sorted(changed, key=lambda one: one[0].path)
     results = sorted([*kept, *((item, result) for item, _, result in changed)], key=lambda pair: pair[0].path)
     left = [one for _, result in results for one in result.left]
     left += [Left(finding, result.rolled_back) for _, result in results if result.rolled_back for finding in result.fixed]
