@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from windtunnel.serve.doctor.machine import MOST_BYTES, Ran, ThisMachine
 @pytest.fixture
 def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("MADE_UP_OWNER", str(os.getpid()))
     return tmp_path
 
 
@@ -56,11 +59,28 @@ def test_a_tool_that_prints_for_ever_is_ended(tools: Path) -> None:
     assert len(ran.text) < MOST_BYTES + 100_000
 
 
-def test_what_one_tool_prints_is_never_lost_to_one_that_was_ended(tools: Path) -> None:
-    endless = tool(tools, "while :; do echo 0123456789; done")
+def test_a_child_that_outlives_its_tool_is_ended_and_takes_nothing_of_the_next(tools: Path) -> None:
+    machine = tool(tools, "sleep 30 & echo $! >&2")
     for _ in range(5):
-        assert endless.run(["made-up-smi"], timeout_s=0.05).outcome != "ok"
-        assert endless.run(["echo", "heard"]) == Ran("ok", "heard\n")
+        late = machine.run(["made-up-smi"], timeout_s=0.2)
+        assert late.outcome == "timed out"
+        assert machine.run(["echo", "heard"]) == Ran("ok", "heard\n")
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and any("sleep 30" in line for line in _children()):
+        time.sleep(0.05)
+    assert not any("sleep 30" in line for line in _children())
+
+
+def _children() -> list[str]:
+    """Commands of this session's children that still run, whoever started them here."""
+    mine = str(os.getpid())
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"MADE_UP_OWNER={mine}".encode() in file.read_bytes():
+                command = (file.parent / "cmdline").read_bytes().replace(b"\0", b" ")
+                found.append(command.decode(errors="replace"))
+    return found
 
 
 def test_bytes_that_are_no_text(tools: Path) -> None:

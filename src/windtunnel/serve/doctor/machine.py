@@ -159,7 +159,8 @@ def _finish(command: list[str], env: dict[str, str], folder: str, timeout_s: flo
             process.wait(max(0.05, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             late = True
-    _end(process)
+    if late or endless:
+        _end(process)
     text, error = plain(heard["out"]), plain(heard["error"])
     if late:
         return Ran("timed out", text, f"gave no answer in {timeout_s:g} s")
@@ -183,15 +184,14 @@ def _hear(stream: IO[bytes] | None, heard: dict[str, bytes], key: str) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a command that still runs, with whatever it started."""
-    if process.poll() is None:
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.5)  # one that hangs in a driver cannot be ended, and is left
+    """Ends a command with whatever it started, also where it has left itself and its children go on."""
+    with contextlib.suppress(OSError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)  # one that hangs in a driver cannot be ended, and is left
 
 
 def _first_line(text: str) -> str:
