@@ -41,13 +41,23 @@ class _Never:
 class Simulation:
     """A fleet in motion; equal for equal arguments and submissions.
 
-    isl, osl: lengths for which the caches are laid out; seed: of failures. now: up to where time has been moved.
+    isl, osl: lengths for which the caches are laid out; seed: of failures; built: the pools, where they are at hand. now: up
+    to where time has been moved.
     """
 
-    def __init__(self, fleet: Fleet, isl: float, osl: float, *, seed: int = 0, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        isl: float,
+        osl: float,
+        *,
+        seed: int = 0,
+        tally: Tally | None = None,
+        built: tuple[Pool, Pool | None] | None = None,
+    ) -> None:
         self.fleet, self.tally = fleet, tally or Tally()
         self.now = self.arrived_s = 0.0
-        main, before = pools(fleet, isl, osl)
+        main, before = built or pools(fleet, isl, osl)
         self.main, self.before = main, before
         self.engines = self._built(main)
         self.prefillers = self._built(before) if before is not None else []
