@@ -24,6 +24,8 @@ COMMANDS = {
     "plan": "The cheapest deployment on each chip that meets targets.",
     "rules": "What export rules of a day let a chip go where.",
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
+    "simulate": "Requests through serving engines, event by event.",
+    "serve": "An OpenAI-compatible endpoint of a deployment that is not there.",
     "chips": "Chips and systems, each number with its source.",
     "models": "Models, and what they hold.",
     "claims": "What has been said of these chips, recomputed.",

@@ -16,7 +16,7 @@ FEW = "*"
 
 def simulation_sheet(fleet: Fleet, arrivals: Arrivals, result: Result, *, width: int = 0, terminal: bool | None = None) -> Sheet:
     sheet = Sheet(width=width, terminal=terminal)
-    sheet.line(_place(fleet), style="bold")
+    sheet.line(place_of(fleet), style="bold")
     sheet.line(f"{_load(arrivals)}, seed {result.seed}")
     if result.partial:
         sheet.line(f"stopped before its end: {count(result.in_flight, 'request')} had no answer yet", style="bold")
@@ -36,7 +36,8 @@ def simulation_sheet(fleet: Fleet, arrivals: Arrivals, result: Result, *, width:
     return sheet
 
 
-def _place(fleet: Fleet) -> str:
+def place_of(fleet: Fleet) -> str:
+    """The fleet in a line: the model, on what, and how it is cut."""
     told = _instances(fleet.deployment, fleet.replicas)
     if fleet.prefill is None:
         return f"{fleet.deployment.model} on {told}"

@@ -16,6 +16,7 @@ from windtunnel.serve.virtual.words import words
 from windtunnel.sim.serving.fleet import Fleet
 from windtunnel.sim.serving.live import Live
 from windtunnel.sim.serving.request import Request, Task
+from windtunnel.sim.serving.simulate import notes_of
 from windtunnel.sim.serving.simulation import TOO_LONG, Simulation
 
 ANSWER_TOKENS = 256
@@ -63,6 +64,11 @@ class VirtualBackend:
         self._begun_s = clock()
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader has to know of the deployment, a line each."""
+        return tuple(dict.fromkeys(notes_of(self.simulation)))
 
     def now_s(self) -> float:
         """The simulation's time."""

@@ -43,7 +43,7 @@ def simulate(
     whole = run.run(source if arrive_until == math.inf else Closing(source, arrive_until), until, progress)
     carried, saturated = None, False
     if arrivals.open and growing(run.timeline.samples):
-        carried = carried_per_s(fleet, arrivals, seed, progress)
+        carried = carried_per_s(fleet, arrivals, seed, progress if whole else None)
         saturated = carried is not None and _offered_per_s(run) > CLOSE * carried
     return outcome(run, seed=seed, partial=not whole or until < math.inf, saturated=saturated, carried_per_s=carried)
 
