@@ -4,7 +4,7 @@
 
 Real ones come from source distributions of PyPI, pinned in programs.csv with their SHA-256; they are fetched and unpacked below
 FOLDER (default .cache/proofs) and nothing of them is built or installed. What they import besides PyTorch lies in a folder of its
-own there, installed without dependencies. Those of programs/ are written for this benchmark. Needs torch and torchvision.
+own there, installed without dependencies. Those of programs/ are written for this benchmark. Needs torch, torchvision, pandas.
 """
 
 from __future__ import annotations
