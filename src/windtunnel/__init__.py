@@ -60,6 +60,15 @@ if TYPE_CHECKING:
     from windtunnel.sim.prediction import Evidence as Evidence
     from windtunnel.sim.prediction import Load as Load
     from windtunnel.sim.prediction import Prediction as Prediction
+    from windtunnel.sim.serving.arrivals import AtRandom as AtRandom
+    from windtunnel.sim.serving.arrivals import ClosedLoop as ClosedLoop
+    from windtunnel.sim.serving.arrivals import Lengths as Lengths
+    from windtunnel.sim.serving.arrivals import Listed as Listed
+    from windtunnel.sim.serving.fleet import Fleet as Fleet
+    from windtunnel.sim.serving.request import Request as Request
+    from windtunnel.sim.serving.result import Result as Result
+    from windtunnel.sim.serving.simulate import simulate as simulate
+    from windtunnel.sim.serving.trace import read_trace as read_trace
 
 __version__ = "0.1.0"
 
@@ -87,6 +96,12 @@ _HOME = {
     "windtunnel.run.virtual": ("VirtualChip", "virtual"),
     "windtunnel.sim.predict": ("predict",),
     "windtunnel.sim.prediction": ("Deployment", "Estimate", "Evidence", "Load", "Prediction"),
+    "windtunnel.sim.serving.arrivals": ("AtRandom", "ClosedLoop", "Lengths", "Listed"),
+    "windtunnel.sim.serving.fleet": ("Fleet",),
+    "windtunnel.sim.serving.request": ("Request",),
+    "windtunnel.sim.serving.result": ("Result",),
+    "windtunnel.sim.serving.simulate": ("simulate",),
+    "windtunnel.sim.serving.trace": ("read_trace",),
 }
 """Module -> the public names that live there."""
 

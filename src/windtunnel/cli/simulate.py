@@ -88,6 +88,8 @@ def simulate(model: str, as_json: bool, **said: Any) -> None:
         from windtunnel.cli.render_simulation import simulation_sheet
 
         simulation_sheet(fleet, arrivals, result).show()
+    if result.partial:
+        raise click.Abort
     if result.saturated:
         raise InfeasibleError(
             f"saturated: {result.offered_per_s:.4g} requests/s arrive, {result.carried_requests_per_s:.3g} can be carried; "

@@ -257,10 +257,14 @@ class Engine:
             if not left:  # prefilled elsewhere
                 waiting.popleft()
                 self.waited_s += self.start_s - task.asked_s
+                if task.joined_s < 0.0:
+                    task.joined_s = self.start_s
                 self._join(task)
                 continue
             waiting.popleft()
             self.waited_s += self.start_s - task.asked_s
+            if task.first_s < 0.0:
+                task.admitted_s = self.start_s
             self.partial.append(task)
             new = min(left, most, budget) if chunked else left
             parts.append((task, new))

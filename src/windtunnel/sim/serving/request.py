@@ -27,22 +27,28 @@ class Task:
     them, those in the cache; shared: of them, those in blocks that the prefix cache keeps; segments: how many of its
     prefix's segments it holds. base: its context less the engine's clock of tokens, while it decodes; end: the clock
     at which it is finished. first_s: when its first token left the engine, late_s: by how much all of its tokens are
-    late beside the engine's steps; asked_s: when it came to the engine where it waits.
+    late beside the engine's steps; asked_s: when it came to the engine where it waits. begun_s: when its last attempt began;
+    admitted_s: when that was first given a place; handed_s and joined_s, where prefill is apart: when it left there, and when it
+    found a place to decode, -1 before.
     """
 
     __slots__ = (
+        "admitted_s",
         "arrival_s",
         "asked_s",
         "attempts",
         "base",
+        "begun_s",
         "blocks",
         "done",
         "end",
         "first_s",
         "generated",
+        "handed_s",
         "hit",
         "id",
         "input_tokens",
+        "joined_s",
         "late_s",
         "output_tokens",
         "preempted",
@@ -55,12 +61,12 @@ class Task:
 
     def __init__(self, number: int, request: Request) -> None:
         self.id = number
-        self.arrival_s = self.asked_s = request.arrival_s
+        self.arrival_s = self.asked_s = self.begun_s = self.admitted_s = request.arrival_s
         self.input_tokens = self.target = request.input_tokens
         self.output_tokens = request.output_tokens
         self.prefix = request.prefix
         self.segment_tokens = request.segment_tokens
-        self.first_s = -1.0
+        self.first_s = self.handed_s = self.joined_s = -1.0
         self.late_s = 0.0
         self.hit = self.done = self.shared = self.segments = self.blocks = 0
         self.generated = self.base = self.end = self.preempted = 0
@@ -69,5 +75,6 @@ class Task:
     def again(self) -> None:
         """Back to the start, on another engine: nothing that it had is kept."""
         self.target, self.first_s, self.late_s = self.input_tokens, -1.0, 0.0
+        self.handed_s = self.joined_s = -1.0
         self.done = self.shared = self.segments = self.blocks = self.generated = 0
         self.attempts += 1

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from windtunnel.cost.evidence import Evidence
 from windtunnel.sim.behaviour import Spread
+from windtunnel.sim.serving.history import Moment
+from windtunnel.sim.serving.phases import Phases
 from windtunnel.sim.serving.quantiles import FEWEST_BEYOND, Quantiles
 
 SHOWN = (0.5, 0.9, 0.99)
@@ -60,6 +62,7 @@ class Tally:
     ttft: Quantiles = field(default_factory=Quantiles)
     tpot: Quantiles = field(default_factory=Quantiles)
     e2e: Quantiles = field(default_factory=Quantiles)
+    phases: Phases = field(default_factory=Phases)
 
     @property
     def in_flight(self) -> int:
@@ -123,7 +126,8 @@ class Result:
 
     saturated: requests came faster than they could be answered, so that every average only tells how long they came;
     carried_requests_per_s is then what the fleet can do. partial: stopped before its end. goodput_per_s: answered
-    requests that met both targets a second, None without targets. seconds: simulated, to the last answer.
+    requests that met both targets a second, None without targets. seconds: simulated, to the last answer. history: the fleet
+    over time; phases: where the time of answered requests went; last_arrival_s: when the last one came.
     """
 
     arrived: int
@@ -152,6 +156,9 @@ class Result:
     partial: bool
     seed: int
     notes: tuple[str, ...]
+    history: tuple[Moment, ...] = ()
+    phases: Phases = field(default_factory=Phases)
+    last_arrival_s: float = 0.0
 
     @property
     def answered_per_s(self) -> float:

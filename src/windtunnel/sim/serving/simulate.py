@@ -12,6 +12,7 @@ from windtunnel.sim.predict import device_notes, engine_notes, interval
 from windtunnel.sim.serving.arrivals import Arrivals, Closing
 from windtunnel.sim.serving.engine import Engine
 from windtunnel.sim.serving.fleet import Fleet, Pool
+from windtunnel.sim.serving.history import moment
 from windtunnel.sim.serving.result import Metric, PoolResult, Result, Tally
 from windtunnel.sim.serving.saturation import CLOSE, carried_per_s, growing
 from windtunnel.sim.serving.settings import NO_LIMIT
@@ -92,6 +93,9 @@ def outcome(
         partial=partial and tally.in_flight > 0,
         seed=seed,
         notes=tuple(dict.fromkeys(notes_of(run))),
+        history=(*run.history.moments, moment(run, run.now)),
+        phases=tally.phases,
+        last_arrival_s=run.arrived_s,
     )
 
 

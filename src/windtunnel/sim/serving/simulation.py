@@ -12,6 +12,7 @@ from windtunnel.errors import InvalidInputError
 from windtunnel.sim.serving.arrivals import Source
 from windtunnel.sim.serving.engine import Engine
 from windtunnel.sim.serving.fleet import Fleet, Pool, pools
+from windtunnel.sim.serving.history import History
 from windtunnel.sim.serving.request import Request, Task
 from windtunnel.sim.serving.result import Sample, Tally, Timeline
 from windtunnel.sim.serving.router import least_loaded, router
@@ -62,7 +63,7 @@ class Simulation:
         self.engines = self._built(main)
         self.prefillers = self._built(before) if before is not None else []
         self.entry = self.prefillers or self.engines
-        self.timeline = Timeline()
+        self.timeline, self.history = Timeline(), History()
         self.links = None
         if before is not None:
             link = fleet.kv_link_bytes_per_s
@@ -158,6 +159,7 @@ class Simulation:
         if more:
             tally.tpot.add(tpot)
         tally.e2e.add(at - task.arrival_s)
+        tally.phases.add(task, at - self.fixed_s, self.fixed_s)
         if at > tally.last_s:
             tally.last_s = at
         ttft_target, tpot_target = tally.ttft_target_s, tally.tpot_target_s
@@ -174,6 +176,7 @@ class Simulation:
         if task.generated >= task.output_tokens:
             self._answered(engine, task, at)
             return
+        task.handed_s = at
         self._at(at, lambda now: self._send(engine, task, now))
 
     def _send(self, engine: Engine, task: Task, now: float) -> None:
@@ -219,6 +222,7 @@ class Simulation:
     def _restart(self, task: Task, now: float) -> None:
         self.tally.restarted += 1
         task.again()
+        task.begun_s = now
         self._route(task, now)
 
     def _repair(self, engine: Engine, chance: Random, now: float) -> None:
@@ -241,18 +245,22 @@ class Simulation:
         """Moves time on while there are arrivals or requests in flight, up to ``until``; False where ``progress`` stopped it."""
         self._source = source
         events, left = self.events, _PROGRESS
-        tally = self.tally
+        tally, history = self.tally, self.history
         while True:
             arrival = source.next_s
             event = events[0][0] if events else math.inf
             if arrival <= event:
                 if arrival > until or arrival == math.inf:
                     break
+                if arrival > history.due_s:
+                    history.look(self, arrival)
                 self.now = arrival
                 self.submit(source.take(), arrival)
             else:
                 if event > until or (arrival == math.inf and not tally.in_flight):
                     break
+                if event > history.due_s:
+                    history.look(self, event)
                 self.step(source)
             left -= 1
             if not left:
@@ -280,6 +288,16 @@ class Simulation:
         if what.end_s < math.inf:
             self._serial += 1
             heappush(self.events, (what.end_s, self._serial, what))
+
+    @property
+    def homeless(self) -> int:
+        """Requests that came while every engine was down."""
+        return len(self._homeless)
+
+    @property
+    def unsent(self) -> int:
+        """Requests whose cache has nowhere to go, since every decoding engine is down."""
+        return len(self._to_decode)
 
     def sample(self, now: float) -> Sample:
         waiting = running = tokens = 0
