@@ -67,9 +67,7 @@ def test_two_at_once_where_one_can_run_wait_for_each_other() -> None:
 
 
 def test_time_lost_to_failures_is_told() -> None:
-    result = simulate(
-        Fleet(SMALL, 2, failures=Failures(5.0, 1.0)), AtRandom(20.0, Lengths(500.0), Lengths(200.0), 1000), seed=1
-    )
+    result = simulate(Fleet(SMALL, 2, failures=Failures(5.0, 1.0)), AtRandom(20.0, Lengths(500.0), Lengths(200.0), 1000), seed=1)
     assert result.restarted
     assert result.phases.mean()[phases.LOST] > 0.0
     assert max(m.down for m in result.history) >= 1
