@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from windtunnel.cli.render import UNKNOWN, Sheet, count, deployed_as, number, percent, requests, time_text
 from windtunnel.sim.prediction import Deployment
-from windtunnel.sim.serving.arrivals import Arrivals, AtRandom, ClosedLoop
+from windtunnel.sim.serving.arrivals import Arrivals
 from windtunnel.sim.serving.fleet import Fleet
 from windtunnel.sim.serving.result import Metric, PoolResult, Result
-from windtunnel.sim.serving.trace import First, Trace
+from windtunnel.sim.serving.words import load
 
 FEW = "*"
 
@@ -17,7 +17,7 @@ FEW = "*"
 def simulation_sheet(fleet: Fleet, arrivals: Arrivals, result: Result, *, width: int = 0, terminal: bool | None = None) -> Sheet:
     sheet = Sheet(width=width, terminal=terminal)
     sheet.line(place_of(fleet), style="bold")
-    sheet.line(f"{_load(arrivals)}, seed {result.seed}")
+    sheet.line(f"{load(arrivals)}, seed {result.seed}")
     if result.partial:
         sheet.line(f"stopped before its end: {count(result.in_flight, 'request')} had no answer yet", style="bold")
     sheet.line()
@@ -48,26 +48,6 @@ def _instances(deployment: Deployment, replicas: int) -> str:
     place = f"{deployment.chip} of {deployment.system}" if deployment.system else deployment.chip
     each = f"{deployment.chips} x {place}: {deployed_as(deployment)}"
     return f"{replicas} times {each}" if replicas > 1 else each
-
-
-def _load(arrivals: Arrivals) -> str:
-    if isinstance(arrivals, AtRandom):
-        how = "at random" if arrivals.burstiness == 1.0 else f"in bursts (CV {arrivals.burstiness:g})"
-        told = f"{arrivals.requests_per_s:,.10g} requests/s {how}, {arrivals.input} tokens in, {arrivals.output} out"
-    elif isinstance(arrivals, ClosedLoop):
-        told = f"{count(arrivals.concurrency, 'request')} in flight, {arrivals.input} tokens in, {arrivals.output} out"
-    elif isinstance(arrivals, Trace | First):
-        name = arrivals.path.name
-        return f"{name} ({arrivals.layout.name}): {count(arrivals.requests, 'request')}, " + _means(arrivals)
-    else:
-        return f"{count(arrivals.requests, 'request')}, {_means(arrivals)}"
-    if arrivals.sharing is not None:
-        told += f", beginning with one of {arrivals.sharing.prompts:,} prefixes of {arrivals.sharing.tokens:,}"
-    return told
-
-
-def _means(arrivals: Arrivals) -> str:
-    return f"{arrivals.isl:,.0f} tokens in and {arrivals.osl:,.0f} out on average"
 
 
 def _facts(result: Result) -> Iterator[tuple[str, str]]:
