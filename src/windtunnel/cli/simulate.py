@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from windtunnel.cli.files import check_readable
+from windtunnel.cli.as_typed import AsTyped, typed
+from windtunnel.cli.files import check_readable, check_writable
 from windtunnel.cli.fleet_options import check_on, fleet_of, fleet_options, on_options
 from windtunnel.cli.params import (
     MOST_REQUESTS,
@@ -32,7 +33,7 @@ WAVES = 10
 FEWEST_IN_LOOP = 200
 
 
-@click.command()
+@click.command(cls=AsTyped)
 @click.argument("model")
 @on_options
 @click.option(
@@ -55,8 +56,9 @@ FEWEST_IN_LOOP = 200
 )
 @click.option("--seed", type=int, default=0, help="Of all chance; 0.")
 @fleet_options
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a self-contained report.")
 @json_option
-def simulate(model: str, as_json: bool, **said: Any) -> None:
+def simulate(model: str, html: Path | None, as_json: bool, **said: Any) -> None:
     """Requests through serving engines, event by event.
 
     MODEL is a name of the catalogue (`windtunnel models`), a config.json, or a folder that holds one. Requests come at random
@@ -65,7 +67,9 @@ def simulate(model: str, as_json: bool, **said: Any) -> None:
     p50, p90 and p99 of the time to the first token, per later token and to the end, with the samples behind them; goodput;
     queues; caches. The exit status is 2 where the load cannot be carried.
     """
-    arrivals, fleet, notes = _asked(model, said)
+    if html is not None:
+        check_writable(html, "--html")
+    arrivals, fleet, notes = asked(model, said)
     from windtunnel.cli.progress import watched
     from windtunnel.sim.serving.simulate import simulate as ask
 
@@ -79,6 +83,11 @@ def simulate(model: str, as_json: bool, **said: Any) -> None:
     result = replace(result, notes=(*notes, *result.notes))
     if result.arrived and sum(result.refused.values()) == result.arrived:
         raise InfeasibleError(f"every request was refused: {', '.join(result.refused)}")
+    if html is not None:  # before anything is said: where the file cannot be written, the error is all there is
+        from windtunnel.web.simulate_data import Asked
+        from windtunnel.web.simulate_report import write_simulation_report
+
+        write_simulation_report(Asked(fleet, arrivals, said["ttft"], said["tpot"], typed()), result, html)
     if as_json:
         from windtunnel.cli.as_json import dumps
         from windtunnel.cli.simulation_json import simulation_json
@@ -88,6 +97,8 @@ def simulate(model: str, as_json: bool, **said: Any) -> None:
         from windtunnel.cli.render_simulation import simulation_sheet
 
         simulation_sheet(fleet, arrivals, result).show()
+    if html is not None:
+        click.echo(f"wrote {html}", err=True)
     if result.partial:
         raise click.Abort
     if result.saturated:
@@ -97,7 +108,7 @@ def simulate(model: str, as_json: bool, **said: Any) -> None:
         )
 
 
-def _asked(model: str, said: dict[str, Any]) -> tuple[Arrivals, Fleet, list[str]]:
+def asked(model: str, said: dict[str, Any]) -> tuple[Arrivals, Fleet, list[str]]:
     """What the options say; lines on what was chosen where they say nothing."""
     ways = [name for name, given in (("--trace", said["trace"]), ("--requests-per-s", said["requests_per_s"]),
                                      ("--concurrency", said["concurrency"])) if given]  # fmt: skip

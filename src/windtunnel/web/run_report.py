@@ -19,7 +19,9 @@ from windtunnel.web.markup import chip_name, definitions, esc
 from windtunnel.web.run_data import page_data
 from windtunnel.web.sources import MEANING
 
-SCRIPTS = ("frame.js", "labels.js", "run_bars.js", "run_modules.js", "run_memory.js", "run_timeline.js", "run_start.js")
+SCRIPTS = (
+    "frame.js", "labels.js", "stacked.js", "run_bars.js", "run_modules.js", "run_memory.js", "run_timeline.js", "run_start.js",
+)  # fmt: skip
 
 MOST_UNBROKEN = 20
 """Letters of a chip's name up to which it fits a line of the headline on a phone."""
