@@ -21,6 +21,10 @@ _HASH = re.compile(
     r"|(?:^|(?<=[\s;)]))#(?!!|(?:SBATCH|PBS|BSUB|COBALT)\b)[^\n]*)",
     re.M,
 )
+# what CMake only says is as good as a comment
+_CMAKE = re.compile(
+    _HASH.pattern.replace("(?P<comment>", r"(?P<comment>\b(?i:message)[ \t]*\((?:\"(?:\\[\s\S]|[^\"\\])*\"|[^()\"])*\)|", 1), re.M
+)
 _INI = re.compile(r"(?P<string>(?!))|(?P<comment>^[ \t]*[#;][^\n]*|(?<=\s)[#;][^\n]*)", re.M)
 _BATCH = re.compile(r"(?P<string>(?!))|(?P<comment>^[ \t]*(?:::|@?rem\b)[^\n]*)", re.M | re.I)
 _JSON = re.compile(r'(?P<string>"(?:\\.|[^"\\\n])*")|(?P<comment>//[^\n]*|/\*[\s\S]*?\*/)')
@@ -52,10 +56,12 @@ def _dialect(source: Source) -> str:
         return "ini"
     if name.endswith((".bat", ".cmd")):
         return "batch"
+    if source.language == "build" and (name == "cmakelists.txt" or name.endswith((".cmake", ".cmake.in"))):
+        return "cmake"
     return "hash"
 
 
-_DIALECTS = {"cpp": _CPP, "hash": _HASH, "ini": _INI, "json": _JSON, "batch": _BATCH}
+_DIALECTS = {"cpp": _CPP, "hash": _HASH, "ini": _INI, "json": _JSON, "batch": _BATCH, "cmake": _CMAKE}
 
 
 @lru_cache(maxsize=8)  # a file's rules ask one after another

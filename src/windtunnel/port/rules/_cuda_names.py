@@ -37,6 +37,8 @@ NAME = re.compile(
     r"(?<![\w.:#/\"])(?<!->)(?:::)?(?:"
     r"(?:at|c10|torch|caffe2)::cuda\b(?:::\w+)*"
     r"|(?:at|c10|torch|caffe2)::(?:native::cudnn(?:::\w+)*|CUDA(?=[A-Z])\w+|CUDAHooksInterface|globalContext\(\)\.(?:hasCUDA|lazyInitCUDA)\b)"
+    r"|(?:at|c10|torch)::(?!Cuda(?=\b))(?:\w*(?:Cuda|CuDNN|Cudnn)[A-Z]?\w*)\b|PhiloxCudaState\b"
+    r"|CUDA(?:RT)?API\b|CUDA_CALLBACK\b|CUDART_CB\b|(?:CUDNN|CUBLAS|CUSPARSE|CUSOLVER|CURAND|CUFFT)(?:WIN)?API\b"
     r"|(?:c10d|torch|::c10d)::(?:\w+::)*(?:ProcessGroupNCCL|nccl)\b(?:::\w+)*"
     r"|(?:cub|thrust|cutlass|cute|cooperative_groups|nvcuda|nvtx3|nvinfer1|cuco|rmm|raft)::(?:\w+::)*\w+|cuda::(?:(?:std|ptx|device|experimental|mr)::\w+|(?:atomic|barrier|pipeline|latch|thread_scope|memory_order|memcpy_async|(?:counting|binary)_semaphore|annotated_ptr|access_property|aligned_size|proclaim|apply_access|associate_access|discard_memory|ceil_div|stream_ref)\w*)"
     r"|(?<=using namespace )(?:cub|thrust|cutlass|cute|cooperative_groups|nvcuda|nvinfer1)\b"
@@ -69,6 +71,8 @@ _OWN = re.compile(
     r"|cuda(?:Stream|Event|Device|Graph|Memory|Mem|Error|Array|Texture|Kernel|Data|Launch|Thread|Host|Runtime|Alloc|Err|Dev|Sync)"
     r"(?:s|_|Id|ID|Ids|Index|Idx|Num|No|Name|Count|Ptr|Vec|List|Map|Pool|Manager|Handle|Buffer|Impl|Info|Type|Status|Code|Str|Msg|Flag|Flags|_(?!t$|const_t$|st$)[a-z]\w*)?$"
     r"|(?:cudnn|cublas|cusparse|cusolver|curand)(?:Handle|Status|Workspace|Desc|Descriptor|Stream|Lib|Version)s?_?$"
+    # of no library, but in many a project's helpers
+    r"|(?:cublas|curand|cufft|cusolver|cudnn|nvrtc|cuda)GetErrorEnum$|(?:cublas|curand|cufft|cusolver|cudnn)GetErrorString$"
     r"|nccl(?:Comm|Comms|Id|UniqueId|Result|Stream|Config)_?$"
 )
 _PUBLIC = frozenset(
@@ -78,13 +82,22 @@ _PUBLIC = frozenset(
         "cudaEventDisableTiming", "cudaLaunch", "curandStatus", "cudaErrorCode",
     }
 )  # fmt: skip
-_HINT = re.compile(r"cu|CU|nccl|NCCL|thrust|nv|NV|coop|THC|OPTIX|rmm::|raft::|npp|Cudnn|optix|StreamFromPool")
+_HINT = re.compile(r"cu|CU|nccl|NCCL|thrust|nv|NV|coop|THC|OPTIX|rmm::|raft::|npp|Cud|CuDNN|optix|StreamFromPool")
 _DEFINED = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.M)
 
 
+_DECLARED = re.compile(
+    r"^[ \t]*(?!(?:return|else|case|throw|new|delete|goto|co_return|typedef|using)\b)(?:[\w:]+(?:<[^<>;()]*>)?[ \t*&]+)+"
+    r"(\w+)[ \t]*\([^;{}()=]*\)[ \t]*(?:const[ \t]*)?(?:noexcept[ \t]*)?[;{]",
+    re.M,
+)
+_PARAMETERS = re.compile(r"\((?:[ \t]*|void|[^()]*\w[\s*&]+\w+[^()]*)\)[^()]*$")
+
+
 def own_names(text: str) -> frozenset[str]:
-    """Macros that a file defines itself: its own, whatever they are called."""
-    return frozenset(_DEFINED.findall(text))
+    """Macros that a file defines and functions that it declares itself: its own, whatever they are called."""
+    declared = (m.group(1) for m in _DECLARED.finditer(text) if _HINT.search(m.group(1)) and _PARAMETERS.search(m.group()))
+    return frozenset((*_DEFINED.findall(text), *declared))
 
 
 def names(text: str) -> Iterator[re.Match[str]]:

@@ -12,7 +12,8 @@ from windtunnel.port.source import Source
 
 _CMAKE = re.compile(
     r"\b(?i:find_package|find_dependency|CPMFindPackage|rapids_find_package)\s*\(\s*(?P<package>(?:CUDA|CUDAToolkit|CUDAtoolkit|CUDNN|CuDNN|cuDNN|NCCL|CUTLASS"
-    r"|NvidiaCutlass|Thrust|CUB|CCCL|TensorRT|cuda|cudnn|nccl)\b)"
+    r"|NvidiaCutlass|Thrust|CUB|CCCL|TensorRT|TENSORRT|cuda|cudnn|nccl"
+    r"|NVTX|CUPTI|CUTENSOR|cuTENSOR|CUSPARSELT|cuSPARSELt|CUDSS|cudss|NVSHMEM|NVJPEG|nvJPEG|nvcomp|OptiX|NVML|NvInfer|CUFILE|CUBLAS)\b)"
     r"|\b(?i:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\b(?i:project)\s*\(\s*\w+[^()\"]{0,300}?\b(?P<project>CUDA)\b"
     r"|(?<!\w)(?P<compiler>CMAKE_CUDA_\w+)|(?<![\w${])(?P<name>CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
     r"|CUDA_RUNTIME_LIBRARY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
@@ -31,6 +32,12 @@ _LINKED = re.compile(
     r"(?<=\s)(?:cuda|cudart|cublas|cudnn|cufft|curand|cusolver|cusparse|nccl|nvrtc|nvToolsExt|cublasLt|cudart_static|cupti|nvidia-ml|cutensor"
     r"|nvinfer)(?=[\s)]|$)"
 )
+# set(MY_LIBS cudart) or list(APPEND LINKER_LIBS -lfoo cudart_static): what will be linked later
+_LISTED = re.compile(r"\b(?i:set|list)\s*\(\s*(?:(?i:append|prepend)\s+)?\w*(?i:libs|libraries)\w*\s(?P<listed>[^()]{0,2000})")
+_LIBRARY = re.compile(
+    r"(?<=[\s\"])(?:cudart|cudart_static|cublas|cublas_static|cublasLt|cudnn|cufft|curand|cusolver|cusparse|nccl|nccl_static|nvrtc|nvToolsExt|cupti"
+    r"|nvidia-ml|cutensor|nvinfer)(?=[\s)\"]|$)"
+)
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -42,6 +49,9 @@ def find(source: Source) -> Iterator[Finding]:
             yield source.finding(RULE, *match.span(group))
     for command in code_matches(source, _LINKS):
         for name in _LINKED.finditer(command.string, *command.span("names")):
+            yield source.finding(RULE, *name.span())
+    for command in code_matches(source, _LISTED):
+        for name in _LIBRARY.finditer(command.string, *command.span("listed")):
             yield source.finding(RULE, *name.span())
 
 
@@ -57,6 +67,10 @@ RULE = Rule(
     find=find,
     cases=(
         Case("# enable_language(CUDA)\n#[[ find_package(CUDAToolkit)\n]]\nproject(cuda_x LANGUAGES CXX)\n", 0),
+        Case(
+            'message(STATUS "link CUDA::cudart (or ${CMAKE_CUDA_COMPILER})"\n  " by find_package(CUDA)")\n', 0, note="a message"
+        ),
+        Case("set(NAMES cudart_x)\nset(MY_LIBS_DIR cublas_dir)\n", 0),
         Case('add_library(my_cuda a.cpp)\nif(USE_CUDA)\nendif()\nfind_package(Torch)\noption(WITH_CUDA "x" ON)\n', 0),
         Case("find_package(CUDAToolkit REQUIRED)\nfind_package( CUDA 11 )\nenable_language(CUDA)\n", 3),
         Case(
@@ -67,6 +81,8 @@ RULE = Rule(
         Case("target_link_libraries(x PRIVATE CUDA::cudart CUDA::cublas)\ncuda_add_library(y a.cu)\n", 3),
         Case("TARGET_LINK_LIBRARIES(x PRIVATE cudart cublas)\nFIND_PACKAGE(CUDA)\nCUDA_ADD_LIBRARY(y a.cu)\n", 4),
         Case("find_library(L NAMES cudart HINTS /x)\nfind_program(N nvcc)\ninclude(FindCUDA)\nset(GGML_CUDA ON)\n", 4),
+        Case("find_package(NVTX)\nfind_package(TENSORRT REQUIRED)\n", 2),
+        Case('list(APPEND LINKER_LIBS -Wl,-x cudart_static)\nset(MY_LIBRARIES "cublas" m)\n', 2),
         Case("target_compile_options(x PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-O3>)\n"),
     ),
     hints=(
@@ -84,5 +100,7 @@ RULE = Rule(
         b"nccl",
         b"cudnn",
         b"utlass",
+        b"find_package",
+        b"FIND_PACKAGE",
     ),
 )

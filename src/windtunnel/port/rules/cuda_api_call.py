@@ -43,6 +43,13 @@ RULE = Rule(
             "cudaCheckError();\nint cudaStream = cudaDeviceId;\nCUBLAS_CHECK(x);\ncublasHandle_ = 0;\n", 0, note="a project's own"
         ),
         Case("#define cudaGetLastError mine\nncclComm comm_;\n", 0, note="a project's own"),
+        Case(
+            "const char *cusparseGetErrorString(int e);\nstatic int cublasVersionOf(int x) {\n}\ncusparseGetErrorString(3);\n"
+            "cublasGetErrorString(e);\n",
+            0,
+            note="declared here, or in many a project's helpers",
+        ),
+        Case("at::PhiloxCudaState s;\ntypedef CUresult(CUDAAPI* F)(CUdevice* d);\nreturn cudaFree(p);\nelse cudaFree(q);\n", 6),
         Case("cudaMalloc(&p, n);\ncudaStream_t s;\n", 2),
         Case("cuMemcpyHtoD(a, b, n);\nCUarray_format f = CU_AD_FORMAT_HALF;\ncuComplex c = make_cuComplex(1, 2);\n", 5),
         Case("CUBLASLT_MATMUL_DESC_TRANSA;\nNVRTC_SUCCESS;\nNCCL_VERSION_CODE;\nCUDA_VERSION;\nCUDNN_STATUS_SUCCESS;\n", 5),
@@ -70,5 +77,7 @@ RULE = Rule(
         b"CU",
         b"NV",
         b"optix",
+        b"Cud",
+        b"CuDNN",
     ),
 )

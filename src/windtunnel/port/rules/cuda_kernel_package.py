@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
@@ -26,14 +27,15 @@ _WITHOUT = (
     "megablocks", "minkowskiengine", "natten", "nvdiffrast", "quack-kernels", "sgl-kernel", "spconv", "tilelang",
     "tiny-cuda-nn", "tinycudann", "tokenspeed-mla", "triton-nightly", "triton-windows",
 )  # fmt: skip
-_NAMES = dict.fromkeys(_WITHOUT, "") | _WITH_COUNTERPART
+NAMES = dict.fromkeys(_WITHOUT, "") | _WITH_COUNTERPART
 """Packages whose kernels are CUDA's or Triton's, and what to do instead where there is something."""
 
 
 def find(source: Source) -> Iterator[Finding]:
     for package in packages(source):
-        if package.name in _NAMES:
-            yield source.finding(RULE, package.start, package.end, advice=_NAMES[package.name])
+        if package.name in NAMES:
+            end = package.end + (len(package.extras) if re.search(r"cu\d|cuda|gpu", package.extras) else 0)
+            yield source.finding(RULE, package.start, end, advice=NAMES[package.name])
 
 
 RULE = Rule(

@@ -16,7 +16,10 @@ _LIBRARY = re.compile(
     r"(\S*/)?(lib)?(cuda|cudart|cublas|cublasLt|cudnn|nccl|cufft|curand|cusparse|cusolver|nvrtc|nvidia-ml|nvToolsExt|cupti|cufile)"
     r"(64_[\w*]+|\*)?(\.so\*?(\.[\d*]+)*|\.dll|\.dylib)$"
 )
-_TOOL = re.compile(r"(\S*/)?(nvcc|ptxas|cuobjdump|nsys|ncu|cuda-gdb|compute-sanitizer|nvprof)(\.exe)?(\s|$)")
+_TOOL = re.compile(
+    r"(?:(?:which|sudo|command -v|time|exec|where)\s+|cd\s[^;&|]*&&\s*)?"
+    r"(\S*/)?(nvcc|ptxas|cuobjdump|nsys|ncu|cuda-gdb|compute-sanitizer|nvprof)(\.exe)?(\s|$)"
+)
 _LINKED = frozenset(
     {
         "cuda", "cudart", "cudart_static", "cublas", "cublasLt", "cudnn", "nccl", "cufft", "curand", "cusparse", "cusolver",
@@ -87,8 +90,12 @@ def _is_linked(source: Source, constant: ast.Constant) -> bool:
 
 def _is_run(source: Source, constant: ast.Constant) -> bool:
     for above in source.python.ancestors(constant):
+        if isinstance(above, ast.Attribute) and above.attr in ("split", "format", "encode", "strip"):
+            continue  # "nvidia-smi -L".split()
         if isinstance(above, ast.Call):
             func = above.func
+            if isinstance(func, ast.Attribute) and func.attr in ("split", "format", "encode", "strip"):
+                continue
             last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
             path = last == "join" and isinstance(constant.value, str) and constant.value in ("nvcc", "nvcc.exe")
             return path or bool(_RUNS.match(last))

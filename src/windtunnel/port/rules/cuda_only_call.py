@@ -26,6 +26,8 @@ _BELOW_TORCH = re.compile(
     r"|torch\.(?:cudnn_\w+|_cslt_\w+)|torch\.ops\.aten\.(?:cudnn|_cudnn|_cslt)\w*"
 )
 _MODULES_OF_AMP = frozenset({"autocast_mode", "grad_scaler", "amp_definitely_not_available"})
+_INSIDE_AMP = ("torch.cuda.amp.common.", "torch.cuda.amp.grad_scaler.", "torch.cuda.amp.autocast_mode.")
+_OF_OTHER_RULES = frozenset({"GradScaler", "autocast", "custom_fwd", "custom_bwd"})
 _MODULES = ("memory", "random")
 
 
@@ -38,6 +40,9 @@ def find(source: Source) -> Iterator[Finding]:
         parts = name.split(".")[2:]
         if parts[0] in _MODULES and len(parts) > 1:
             parts = parts[1:]
+        if name.startswith(_INSIDE_AMP) and parts[-1] not in _OF_OTHER_RULES:
+            yield from (source.finding(RULE, *python.span(node)) for node in nodes if isinstance(node, ast.Name))
+            continue
         if parts[0] in _KNOWN or parts[0].endswith("Tensor"):
             continue
         for node in nodes:
@@ -76,6 +81,7 @@ RULE = Rule(
         Case("import torch\npool = torch.cuda.memory.MemPool(a)\n"),
         Case("import torch\ntorch._C._cuda_clearCublasWorkspaces()\nn = torch._C._cuda_getDeviceCount()\n", 2),
         Case("import torch\nok = torch.has_cuda and torch.cuda.amp.common.amp_definitely_not_available()\n", 2),
+        Case("from torch.cuda.amp.common import amp_definitely_not_available as off\nif off():\n    pass\n"),
         Case("import torch\ntorch.cuda.tunable.enable()\n"),
         Case("from torch.cuda import ipc_collect\nipc_collect()\n"),
     ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
+from windtunnel.port.rules import cuda_kernel_package
 from windtunnel.port.rules._code import code_matches
 from windtunnel.port.rules._packages import packages
 from windtunnel.port.source import Source
@@ -27,6 +28,8 @@ _EXTRAS = re.compile(r"[\[,]\s*(?:cu1\d{1,2}|cuda[\w\-]*|gpu|nvidia[\w\-]*|tenso
 # a wheel's name where a script holds it in a variable or asks for its version
 _TOKEN = re.compile(
     r"(?<![\w/:.\-$])[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*-cu(?:da)?1[0-4]\d?x?(?![\w\-/:])|(?<![\w\-/.])(?:cudatoolkit|pytorch-cuda)(?=\s*[=<>]{1,2}\s*\d)"
+    r"|(?<![\w/.\-])nvidia-(?:cublas|cuda-(?:runtime|nvrtc|cupti|nvcc)|cudnn|cufft|curand|cusolver|cusparse|cusparselt|nccl|nvjitlink|nvtx|nvshmem"
+    r"|cutlass-dsl|ml-py|modelopt|cudnn-frontend)(?=\[|[=<>~!]=)"
 )
 _COUNTERPARTS = {
     "onnxruntime-gpu": "Ask for onnxruntime, and let each machine choose (onnxruntime-gpu, -cann, -openvino).",
@@ -47,7 +50,10 @@ def find(source: Source) -> Iterator[Finding]:
     own = _OWN.search(source.text) if source.language == "requirements" else None
     for package in packages(source):
         # an extra of the project itself says nothing that the extra does not
-        by_extra = None if own and package.name == own["name"].lower().replace("_", "-") else _EXTRAS.search(package.extras)
+        kernels = package.name in cuda_kernel_package.NAMES  # the other rule's, extras and all
+        by_extra = (
+            None if kernels or (own and package.name == own["name"].lower().replace("_", "-")) else _EXTRAS.search(package.extras)
+        )
         if (by_extra or _NAMES.fullmatch(package.name)) and package.start not in seen:
             seen.add(package.start)
             end = package.end + len(package.extras) if by_extra else package.end
@@ -76,7 +82,7 @@ RULE = Rule(
         Case("Metadata-Version: 2.1\nRequires-Dist: cupy\n", 0, name="PKG-INFO", note="generated from what is read elsewhere"),
         Case("pip install torch -r requirements-cuda.txt\npip install ./cuda\n", 0, name="run.sh"),
         Case("nvidia-cublas-cu12==12.1\ncupy-cuda12x  # fast\nonnxruntime-gpu; sys_platform == 'linux'\n", 3),
-        Case("jax[cuda12]==0.4\nhumming-kernels[cu13]\n", 2),
+        Case("jax[cuda12]==0.4\nhumming-kernels[cu13]\nquack-kernels[cu13]\n", 2, note="the third is another rule's"),
         Case('[project]\ndependencies = [\n  "torch",\n  "pynvml>=11",  # memory\n]\n[x]\ny = ["cupy"]\n', name="pyproject.toml"),
         Case('[project.optional-dependencies]\nall = ["cupy", "mine[x]"]\ngpu = ["faiss-gpu"]\n', 2, name="pyproject.toml"),
         Case('[tool.poetry.dependencies]\npython = "^3.11"\nonnxruntime-gpu = "^1.17"\n', name="pyproject.toml"),
@@ -90,6 +96,7 @@ RULE = Rule(
         ),
         Case("RUN pip install --no-cache-dir \\\n    torch cupy-cuda12x \\\n && ls\n", name="Dockerfile"),
         Case("conda install -c nvidia -y cudatoolkit=11.8 numpy\n", name="run.sh"),
+        Case("printf '%s\\n' 'nvidia-cutlass-dsl[cu13]' einops > deps.in\n", name="run.sh"),
         Case("V=$(pkg_version mooncake-engine-cuda13)\n", name="run.sh"),
     ),
     hints=(

@@ -34,6 +34,11 @@ def find(source: Source) -> Iterator[Finding]:
         "cupyx",
         "cugraph",
         "cucim",
+        "cudnn",
+        "cutlass",
+        "cuquantum",
+        "tensorrt_llm",
+        "nvidia.cudnn",
     )
 
 

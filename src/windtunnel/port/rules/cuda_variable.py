@@ -20,8 +20,16 @@ _NAMES = (
     "CUPY_CACHE_DIR", "NUMBA_CUDA_DRIVER", "NVCC_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS", "NVTE_FRAMEWORK",
     "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA", "NVIDIA_DISABLE_REQUIRE",
 )  # fmt: skip
-_NAME = "|".join(_NAMES) + r"|\w*CUDA_ARCH(?:_LIST|S|ITECTURES)?|UV_TORCH_BACKEND(?==cu)"
+_NAME = "|".join(_NAMES) + r"|\w*CUDA_ARCH(?:_LIST|S|ITECTURES)?|CUDA_PATH_V\w*|UV_TORCH_BACKEND(?==cu)"
 _SET = re.compile(rf"(?<![\w$\-])(?:{_NAME})\b(?=[\"']?\s*(?:[:?+]?=|:)|[ \t]+[\w\"'$/])|(?<=name: )(?:{_NAME})\b")
+# a matrix of CI that is handed to TORCH_CUDA_ARCH_LIST, and another project's switch, set where a build reads it
+_LISTED = re.compile(
+    r"(?<![\w$.\-])(?P<listed>\w*cuda_arch(?:_list|s|itectures)?)[\"']?\s*[:=]\s*[\"'\[]*(?=\d{1,2}[.\da]*[\s;,+\"'\]P]|\d{1,2}[.\da]*\r?$)"
+    r"|(?<![\w$\-])(?P<switch>(?:GGML|LLAMA|WHISPER|SD|CT2|MLC|TVM|DS|HOROVOD|TORCHVISION|WITH|BUILD|ENABLE)_(?:USE_|WITH_)?(?:CUDA|CUBLAS)(?:_KERNELS)?)"
+    r"(?:[\"']?\s*[:?]?[=:]\s*|[ \t]+)[\"']?(?=(?i:1|on|true|yes)\b)"
+    r"|(?P<versioned>(?<=['\"])CUDA_PATH_V(?=['\"]))",
+    re.M,
+)
 _COUNTERPARTS = {
     "CUDA_LAUNCH_BLOCKING": "Beside it, set ASCEND_LAUNCH_BLOCKING, MUSA_LAUNCH_BLOCKING or CNRT_LAUNCH_BLOCKING.",
     "PYTORCH_CUDA_ALLOC_CONF": "Set PYTORCH_ALLOC_CONF, which PyTorch reads for every accelerator, "
@@ -30,6 +38,10 @@ _COUNTERPARTS = {
     "CUDA_HOME": "Let the build look for the toolkit only where it builds for CUDA; Ascend's is ASCEND_HOME_PATH, Cambricon's "
     "NEUWARE_HOME, Moore Threads' MUSA_HOME.",
 }
+_REFERENCE = re.compile(
+    r"[:?]?[=:]?[ \t]*[\"']?(?:\$\{\{[^}]*\}\}|\$\{\w+\}|\$\(\w+\)|\$(?:env:)?\w+)?[\"']?(?:[ \t;].*|\\?)\r?$"
+)
+_FLAGS = re.compile(r"gencode|compute_\d|\bsm_\d")
 _DASH_NAME = re.compile(r"\.(txt|cmake)$", re.I)
 
 
@@ -37,8 +49,29 @@ def find(source: Source) -> Iterator[Finding]:
     if source.language == "build" and _DASH_NAME.search(source.path):
         return  # CMake's own variables
     for match in code_matches(source, _SET):
+        if _speaks(source, match):
+            continue
         end = match.end() + (len("=cu") if match.group() == "UV_TORCH_BACKEND" else 0)
         yield source.finding(RULE, match.start(), end, advice=_COUNTERPARTS.get(match.group(), ""))
+    for match in code_matches(source, _LISTED):
+        if match.lastgroup and not match.string.endswith("-D", 0, match.start()):
+            yield source.finding(RULE, *match.span(match.lastgroup))
+
+
+def _speaks(source: Source, match: re.Match[str]) -> bool:
+    """Whether a variable is a project's own where it stands: handed to a build as it came, empty, or flags that say themselves
+    what they are for."""
+    name = match.group().strip("\"' ")
+    line_start = match.string.rfind("\n", 0, match.start()) + 1
+    line_end = match.string.find("\n", match.end())
+    before, after = match.string[line_start : match.start()], match.string[match.end() : line_end if line_end >= 0 else None]
+    if name.startswith(("CUDA_VERSION", "CUDNN_VERSION")) and _REFERENCE.match(after):
+        return True
+    if "ARCH" in name and _FLAGS.search(after):
+        return True  # -gencode arch=..., which another rule finds
+    if not _REFERENCE.match(after):
+        return False
+    return before.rstrip().endswith("--build-arg") or (source.language == "ci" and not before.strip() and after.startswith("="))
 
 
 RULE = Rule(
@@ -57,6 +90,17 @@ RULE = Rule(
         Case('echo "$CUDA_HOME"; if [ -n "${CUDA_HOME}" ]; then ls; fi\n', 0, name="run.sh", note="read, not set"),
         Case("find_package(X PATHS ${CUDA_HOME})\n", 0, name="CMakeLists.txt"),
         Case("export UV_TORCH_BACKEND=auto\n", 0, name="run.sh"),
+        Case('ARG CUDNN_VERSION=""\nARG CUDA_VERSION\nRUN x --build-arg TORCH_CUDA_ARCH_LIST=$ARCHS\n', 0, name="Dockerfile"),
+        Case(
+            "  build-args: |\n    CUDA_VERSION=${{ matrix.cuda }}\n    TORCH_CUDA_ARCH_LIST=${{ matrix.archs }}\n",
+            0,
+            name=".github/workflows/a.yml",
+            note="handed to a build",
+        ),
+        Case("CUDA_ARCH := -gencode arch=compute_70,code=sm_70\n", 0, name="Makefile", note="another rule's"),
+        Case("my_cuda_archs: all\nENV GGML_CUDA=0\n", 0, name="Dockerfile"),
+        Case("torch_cuda_arch_list: '9.0 10.0+PTX'\nenv:\n  TORCH_CUDA_ARCH_LIST: ${{ matrix.a }}\n", 2, name="c.yaml"),
+        Case("ENV GGML_CUDA=1\nRUN make LLAMA_CUBLAS=1\n", 2, name="Dockerfile"),
         Case("export CUDA_LAUNCH_BLOCKING=1\n", name="run.sh"),
         Case("ENV NVIDIA_VISIBLE_DEVICES all\nENV NVIDIA_DRIVER_CAPABILITIES=compute,utility\n", 2, name="Dockerfile"),
         Case('ENV TORCH_CUDA_ARCH_LIST="8.0 9.0"\n', name="Dockerfile"),
@@ -69,6 +113,8 @@ RULE = Rule(
     hints=(
         b"UV_TORCH_BACKEND",
         b"CUDA_",
+        b"cuda_arch",
+        b"CUBLAS",
         b"_CUDA",
         b"CUDNN_",
         b"CUDACXX",

@@ -19,12 +19,22 @@ _INDEX = re.compile(
     re.M,
 )
 _BUILD = re.compile(r"(?<==)py[\d.]+_cuda[\d.]+\w*(?:_cudnn[\w.]*)?")
+# the name of such wheels, kept in a variable or given to who installs them
+_TAG = re.compile(
+    r"(?:^[ \t]*(?:(?:ARG|ENV|export|local|readonly)[ \t]+)?(?!UV_)\w+[ \t]*[=:][ \t]*[\"']?(?:\$\{\w+:-)?"
+    r"|--torch-backend[= ][\"']?|^[ \t]*- [\"']?|^[ \t]*(?:- )?\w+:[ \t]*\[[^\]\n]*?(?<=[\[ ,\"']))"
+    r"(?P<tag>cu1\d\d?)(?=[\"'}]*[ \t]*(?:\r?$|[,\]&;\\#])|(?<=-backend[= ]cu\d\d\d)\b)",
+    re.M,
+)
 
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _INDEX):
         # a variable that gives the version is none of it
         yield source.finding(RULE, match.start(), match.start() + len(match.group().split("$", 1)[0]))
+    if source.language != "requirements":
+        for match in code_matches(source, _TAG):
+            yield source.finding(RULE, *match.span("tag"))
     for match in code_matches(source, _BUILD):
         yield source.finding(RULE, *match.span())
 
@@ -41,6 +51,7 @@ RULE = Rule(
     find=find,
     cases=(
         Case("# --extra-index-url https://download.pytorch.org/whl/cu118\n--index-url https://download.pytorch.org/whl/cpu\n", 0),
+        Case("pip install mine[cu118] -r cu118.txt; X=build/cu118\n", 0, name="run.sh", note="a project's own names"),
         Case("torch==2.4.0+cpu\nmine==1.0+custom\n", 0),
         Case("--extra-index-url https://download.pytorch.org/whl/cu118\ntorch==2.1.0+cu118\n", 2),
         Case("torch==2.16.0.dev20261009+cu134\n"),
@@ -51,6 +62,8 @@ RULE = Rule(
         Case('[[tool.uv.index]]\nname = "t"\nurl = "https://download.pytorch.org/whl/cu128"\n', name="pyproject.toml"),
         Case("RUN curl -O https://developer.download.nvidia.com/compute/cuda/repos/x/a.deb\n", name="Dockerfile"),
         Case("dependencies:\n  - pytorch=1.12.1=py3.9_cuda11.3_cudnn8.3.2_0\n", name="environment.yml"),
+        Case('ARG TORCH_BACKEND="cu130"\nRUN uv pip install --torch-backend=cu128 torch\n', 2, name="Dockerfile"),
+        Case("T=${TORCH_BACKEND:-cu130}\n", name="run.sh"),
         Case("channels:\n  - pytorch\n  - nvidia\ndependencies:\n  - pytorch\n", name="environment.yml"),
     ),
     hints=(b"cu", b"nvidia"),

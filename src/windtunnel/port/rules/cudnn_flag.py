@@ -17,6 +17,11 @@ def find(source: Source) -> Iterator[Finding]:
     for attribute in python.of(ast.Attribute):
         if attribute.attr not in _OTHER_RULES and python.resolve(attribute.value) == "torch.backends.cudnn":
             yield source.finding(RULE, *python.span(attribute))
+    for node in python.uses("torch.backends.cudnn"):
+        # the module itself, handed on: hasattr(torch.backends.cudnn, "flags")
+        parent = python.parent(node)
+        if not isinstance(parent, ast.Attribute) and not isinstance(parent, ast.Assign | ast.AnnAssign):
+            yield source.finding(RULE, *python.span(node))
     for name, nodes in python.references.items():
         # from torch.backends.cudnn import flags
         if name.startswith("torch.backends.cudnn."):
@@ -40,6 +45,7 @@ RULE = Rule(
         Case("cudnn = True\n", 0),
         Case("import torch.backends.cudnn as cudnn\n", 0, note="an import binds nothing"),
         Case("import torch\ntorch.use_deterministic_algorithms(True)\n", 0),
+        Case('import torch\nok = hasattr(torch.backends.cudnn, "flags")\n'),
         Case("import torch\ntorch.backends.cudnn.benchmark = True\n"),
         Case("import torch.backends.cudnn as cudnn\ncudnn.deterministic = True\n"),
         Case("from torch.backends import cudnn\nif cudnn.is_available():\n    pass\n"),

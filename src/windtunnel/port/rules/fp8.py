@@ -11,6 +11,8 @@ from windtunnel.port.source import Source
 
 _NAMES = (
     "torch.float8_e4m3fn", "torch.float8_e5m2", "torch.float8_e4m3fnuz", "torch.float8_e5m2fnuz", "torch.float8_e8m0fnu",
+    "transformer_engine.pytorch.fp8_autocast", "transformer_engine.pytorch.autocast",
+    "transformer_engine.pytorch.fp8_model_init", "transformer_engine.pytorch.quantized_model_init",
     "torch._scaled_mm", "torch._scaled_grouped_mm", "torch.float4_e2m1fn_x2",
 )  # fmt: skip
 
@@ -33,7 +35,8 @@ RULE = Rule(
         Case('dtype = "fp8"\n', 0, note="an option's value"),
         Case("import torch\nx = x.to(torch.bfloat16)\n", 0),
         Case("import torch\nx = x.to(torch.float8_e4m3fn)\n"),
+        Case("import transformer_engine.pytorch as te\nwith te.fp8_autocast(enabled=True):\n    pass\n"),
         Case("import torch\ny = torch._scaled_mm(a, b, scale_a=s, scale_b=t)\n"),
     ),
-    hints=(b"float8", b"_scaled_", b"float4"),
+    hints=(b"float8", b"transformer_engine", b"_scaled_", b"float4"),
 )

@@ -17,11 +17,21 @@ _FLAG = re.compile(
     r"|nvToolsExt|nvidia-ml|nvinfer|cutensor|cupti|npp\w+)(?![\w]))",
     re.M,
 )
+# LIBRARIES += cudart cublas, to which a Makefile puts -l later
+_LIBRARIES = re.compile(r"^[ \t]*\w*(?:LIBS|LIBRARIES|LDLIBS|LINK_LIBS)[ \t]*[+:?]?=(?P<names>(?:\\\r?\n|[^\n])*)", re.M)
+_NAMED = re.compile(
+    r"(?<=[\s=])(?:cuda|cudart|cudart_static|cublas|cublasLt|cudnn|cufft|curand|cusolver|cusparse|nccl|nvrtc|nvToolsExt|nvidia-ml"
+    r"|cutensor|(?:c10|torch)_cuda)(?=\s|$)"
+)
 
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _FLAG):
         yield source.finding(RULE, *match.span())
+    if source.language == "build":
+        for names in code_matches(source, _LIBRARIES):
+            for name in _NAMED.finditer(names.string, *names.span("names")):
+                yield source.finding(RULE, *name.span())
 
 
 RULE = Rule(
@@ -37,8 +47,9 @@ RULE = Rule(
     cases=(
         Case("# -lcudart -gencode arch=compute_80\nLIBS = -lm -lcurl -lcudabot\nx --arch x86_64\n", 0, name="Makefile"),
         Case("ARCH = -gencode arch=compute_80,code=sm_80\nLDFLAGS += -lcudart -lcublas\n", 3, name="Makefile"),
+        Case("LIBRARIES += cudart cublas c10 c10_cuda\n", 3, name="Makefile"),
         Case('set(F "--expt-relaxed-constexpr" -arch=sm_90)\n'),
         Case("g++ a.cpp -lcudart\n", name="build.sh"),
     ),
-    hints=(b"-gencode", b"--generate-code", b"arch", b"-l"),
+    hints=(b"-gencode", b"--generate-code", b"arch", b"-l", b"LIB"),
 )

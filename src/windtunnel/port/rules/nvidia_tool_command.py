@@ -19,13 +19,17 @@ _COMMAND = re.compile(
     rf"(?P<tool>{_TOOLS})(?=$|[\s;|&)`])(?!\s*=)",
     re.M,
 )
+_NAMED = re.compile(r"(?P<name>\bNVCC)[ \t]*[:?]?=[^\n]*\Z")
 
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _COMMAND):
         tool = match["tool"]
         advice = "Build the kernels only where nvcc is found, and let the package work without them." if tool == "nvcc" else ""
-        yield source.finding(RULE, *match.span("tool"), advice=advice)
+        # NVCC ?= $(CUDA_HOME)/bin/nvcc: the variable and what it holds are one place
+        named = _NAMED.search(match.string, match.string.rfind("\n", 0, match.start("tool")) + 1, match.start("tool"))
+        start = named.start("name") if named and source.language == "build" else match.start("tool")
+        yield source.finding(RULE, start, match.end("tool"), advice=advice)
 
 
 RULE = Rule(

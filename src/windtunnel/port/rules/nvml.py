@@ -61,8 +61,12 @@ def _index(python: PythonTree, handle: ast.expr) -> str | None:
 
 def _is_run(python: PythonTree, constant: ast.Constant) -> bool:
     for above in python.ancestors(constant):
+        if isinstance(above, ast.Attribute) and above.attr in ("split", "format", "encode", "strip"):
+            continue  # "nvidia-smi -L".split()
         if isinstance(above, ast.Call):
             func = above.func
+            if isinstance(func, ast.Attribute) and func.attr in ("split", "format", "encode", "strip"):
+                continue
             last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
             return last in (
                 "run",
@@ -104,6 +108,7 @@ RULE = Rule(
         Case("nvml = None\n", 0),
         Case("import pynvml\npynvml.nvmlInit()\n", 1),
         Case('import subprocess\nsubprocess.run(["nvidia-smi", "-L"])\n', 1),
+        Case('import subprocess\nsubprocess.check_output("nvidia-smi -L".split()).decode()\n', 1),
         Case('import os\nos.system("nvidia-smi --query-gpu=name --format=csv")\n', 1),
         Case(
             "import torch\nfrom pynvml import nvmlDeviceGetHandleByIndex, nvmlDeviceGetMemoryInfo\n"
