@@ -5,28 +5,29 @@ from __future__ import annotations
 from windtunnel.sim.prediction import Deployment
 from windtunnel.sim.serving import phases
 from windtunnel.sim.serving.fleet import Fleet
+from windtunnel.sim.serving.quantiles import FEWEST_BEYOND
 from windtunnel.sim.serving.result import Result
 from windtunnel.web import words
-from windtunnel.web.simulate_data import Asked
+from windtunnel.web.markup import esc
+from windtunnel.web.simulate_data import Asked, share_text
 
 FIRST = {"ttft": "first token", "tpot": "time per token"}
 ALIKE = 1.25
 """A p99 less than so many times the median is called even."""
-
-
-def share(value: float) -> str:
-    """A share to a tenth of a percent, which is 100 % only where nothing is left out."""
-    if value < 1.0 and value > 0.9995:
-        return "more than 99.9\N{NO-BREAK SPACE}%"
-    return words.percent(value, 0 if value in (0.0, 1.0) else 1)
+MOST_UNBROKEN = 22
+"""Letters that fit a line of the headline on a phone."""
 
 
 def where(fleet: Fleet) -> str:
-    """On what, in short: ``4 × h20``."""
-    told = _chips(fleet.deployment, fleet.replicas)
+    """On what, in short, as HTML: ``4 × h20``, on one line where that fits a phone."""
+    told = _unbroken(_chips(fleet.deployment, fleet.replicas))
     if fleet.prefill is None:
         return told
-    return f"{_chips(fleet.prefill, fleet.prefill_replicas)} for prefill and {told} for decode"
+    return f"{_unbroken(_chips(fleet.prefill, fleet.prefill_replicas))} for prefill and {told} for decode"
+
+
+def _unbroken(text: str) -> str:
+    return f'<span class="nowrap">{esc(text)}</span>' if len(text) <= MOST_UNBROKEN else esc(text)
 
 
 def _chips(deployment: Deployment, replicas: int) -> str:
@@ -53,7 +54,7 @@ def answer(asked: Asked, result: Result) -> str:
         if met == 1.0
         else "No request meets"
         if met == 0.0
-        else f"{share(met).capitalize()} of the requests meet"
+        else f"{share_text(met).capitalize()} of the requests meet"
     )
     return f"{who} {which}: goodput is {words.number(result.goodput_per_s)} requests/s."
 
@@ -99,14 +100,15 @@ def time_finding(result: Result) -> str:
     most = max(history, key=lambda m: m.waiting + m.to_decode)
     queued = most.waiting + most.to_decode
     if result.saturated:
+        queued = max(queued, (result.prefill_pool or result.pool).most_waiting)  # between two moments it may have been longer
         return f"The queue grows for as long as requests come: {queued:,} wait at the worst."
     fullest = max((m.kv for m in history if m.kv is not None), default=None)
     cache = f"; the KV cache was {words.percent(fullest)} full at most" if fullest is not None else ""
     in_flight = max(m.arrived - m.answered - m.refused for m in history)
-    waited = f"{queued:,} of them waiting for a place" if queued else "none of them waiting for a place"
-    if not queued:
-        return f"Up to {in_flight:,} requests were in flight, {waited}{cache}."
-    return f"Up to {in_flight:,} requests were in flight and up to {queued:,} waited for a place{cache}."
+    down = max(m.down for m in history)
+    failed = f"; up to {down:,} instance{'s' * (down != 1)} down at once" if down else ""
+    waited = f"and up to {queued:,} waited for a place" if queued else "and none waited for a place"
+    return f"Up to {in_flight:,} requests were in flight {waited}{cache}{failed}."
 
 
 def phases_finding(result: Result) -> str:
@@ -117,21 +119,19 @@ def phases_finding(result: Result) -> str:
     name, longest = max(mean.items(), key=lambda item: item[1])
     total = sum(mean.values())
     said = f"{_said(name)} takes {words.percent(longest / total)} of a request's {words.seconds(total)}"
-    tail = result.phases.to_first(0.1)
-    if result.phases.count < 100:
+    if result.phases.count < 10 * FEWEST_BEYOND:
         return f"{said}."
-    slow, most = max(tail.items(), key=lambda item: item[1])
-    return f"{said}; the slowest first tokens are {_why(slow)} ({words.percent(most / sum(tail.values()))})."
+    slow = sorted(result.phases.to_first(0.1).items(), key=lambda item: -item[1])
+    whole = sum(took for _, took in slow)
+    told = [f"{_within(name)} {words.percent(took / whole)}" for name, took in slow[:2] if took > 0.2 * whole]
+    return f"{said}; of the slowest tenth of first tokens, {' and '.join(told)}."
 
 
 def _said(phase: str) -> str:
-    return {phases.WAITING: "Waiting", phases.TRANSFER: "The KV transfer"}.get(phase, phase.capitalize())
+    return {phases.TRANSFER: "The KV transfer", phases.LOST: "What failures lose", phases.AROUND: "The server around"}.get(
+        phase, phase.capitalize()
+    )
 
 
-def _why(phase: str) -> str:
-    return {
-        phases.WAITING: "slow because they wait",
-        phases.PREFILL: "slow because their prefill takes long",
-        phases.TRANSFER: "slow because of the KV transfer",
-        phases.LOST: "slow because instances fail",
-    }.get(phase, "slow because of the server around the engine")
+def _within(phase: str) -> str:
+    return _said(phase).replace("The ", "the ").lower().replace("kv", "KV")

@@ -13,6 +13,7 @@ from windtunnel.sim.serving.fleet import Fleet
 from windtunnel.sim.serving.history import Moment
 from windtunnel.sim.serving.quantiles import FEWEST_BEYOND, Quantiles
 from windtunnel.sim.serving.result import Metric, Result
+from windtunnel.web import words
 
 Json = dict[str, Any]
 
@@ -76,6 +77,13 @@ def share_within(values: Quantiles, limit: float) -> float:
     return share
 
 
+def share_text(value: float) -> str:
+    """A share to a tenth of a percent, which is 100 % only where nothing is left out."""
+    if 0.9995 <= value < 1.0:
+        return "more than 99.9\N{NO-BREAK SPACE}%"
+    return words.percent(value, 0 if value in (0.0, 1.0) else 1)
+
+
 def _curve(key: str, values: Quantiles, target: float | None) -> Json:
     return {
         "key": key,
@@ -84,7 +92,7 @@ def _curve(key: str, values: Quantiles, target: float | None) -> Json:
         "samples": values.count,
         "firm_to": max(1.0 - FEWEST_BEYOND / values.count, 0.0),
         "target": target,
-        "within": share_within(values, target) if target else None,
+        "within": share_text(share_within(values, target)) if target else None,
     }
 
 
@@ -108,9 +116,9 @@ def phase_rows(result: Result) -> list[Json]:
     """Bars: a request from end to end; then what led to the first token, of all and of the slowest."""
     of = result.phases
     found = [("whole", "A request from end to end, on average", of.mean()), ("first", "All requests", of.to_first())]
-    for share, words in ((0.1, "The slowest tenth"), (0.01, "The slowest hundredth")):
+    for share, title in ((0.1, "The slowest tenth"), (0.01, "The slowest hundredth")):
         if share * of.count >= FEWEST_BEYOND:
-            found.append(("first", words, of.to_first(share)))
+            found.append(("first", title, of.to_first(share)))
     return [
         {"of": of, "title": title, "pieces": [{"kind": kind, "s": s} for kind, s in told.items()]}
         for of, title, told in found

@@ -42,7 +42,7 @@ def render_simulation(asked: Asked, result: Result, *, date: datetime.date | Non
         title=esc(f"{model}, simulated: latency, queues, caches"),
         style=page_file("report.css") + page_file("simulate.css"),
         model=esc(model),
-        where=esc(answers.where(asked.fleet)),
+        where=answers.where(asked.fleet),
         question=tables.question(asked, result, day, version()),
         lead="lead bad" if result.saturated else "lead",
         answer=esc(answers.answer(asked, result)),

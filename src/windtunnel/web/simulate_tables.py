@@ -12,8 +12,7 @@ from windtunnel.sim.serving.quantiles import FEWEST_BEYOND
 from windtunnel.sim.serving.result import Metric, PoolResult, Quantile, Result
 from windtunnel.web import words
 from windtunnel.web.markup import definitions, esc, head, row, table
-from windtunnel.web.simulate_answer import share
-from windtunnel.web.simulate_data import NAMES, Asked, metrics, share_within
+from windtunnel.web.simulate_data import NAMES, Asked, metrics, share_text, share_within
 
 COLUMNS = ("Mean", "p50", "p90", "p99", "Longest", "Samples", "Target")
 DETAILED = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999)
@@ -42,7 +41,8 @@ def _instances(deployment: Deployment, replicas: int) -> str:
     place = f"{deployment.chip} of {deployment.system}" if deployment.system else deployment.chip
     each = f"{deployment.chips} {words.TIMES} {place}" + (f" ({words.parallelism(deployment)})" if deployment.chips > 1 else "")
     many = f"{replicas:,} instances of {each}" if replicas > 1 else each
-    return f"{many}, {words.precision(deployment)}, {words.engine(deployment)}"
+    named = f", {words.engine(deployment)}" if deployment.engine else ""
+    return f"{many}, {words.precision(deployment)}{named}"
 
 
 def summary(fleet: Fleet, result: Result) -> str:
@@ -98,14 +98,17 @@ def _metric_row(key: str, metric: Metric, asked: Asked) -> str:
     cells += [("Longest", words.seconds(metric.most_s), ""), ("Samples", f"{metric.all.count:,}", "")]
     target = asked.targets.get(key)
     if target:
-        cells.append(("Target", words.seconds(target), f"met by {share(share_within(metric.all, target))}"))
+        cells.append(("Target", words.seconds(target), f"met by {share_text(share_within(metric.all, target))}"))
     elif asked.targets:
         cells.append(("Target", words.DASH, ""))
-    body = "".join(
-        f'<td role="cell" class="n" data-label="{label}"><span>{value}{f"<small>{small}</small>" if small else ""}</span></td>'
-        for label, value, small in cells
-    )
+    body = "".join(_cell(label, value, small) for label, value, small in cells)
     return f'<tr role="row"><th scope="row" role="rowheader">{NAMES[key].capitalize()}</th>{body}</tr>'
+
+
+def _cell(label: str, value: str, small: str) -> str:
+    kind = "n none" if value == words.DASH else "n"
+    under = f"<small>{small}</small>" if small else ""
+    return f'<td role="cell" class="{kind}" data-label="{label}"><span>{value}{under}</span></td>'
 
 
 def _quantile(q: Quantile) -> str:
@@ -151,14 +154,17 @@ def pools_table(result: Result) -> str:
     lines = [
         ("Instances", [f"{p.replicas:,}" for _, p in named]),
         ("Share of the time that they compute", [words.percent(p.busy, 1) for _, p in named]),
-        ("Decoding at an instance, on average", [words.number(p.running) for _, p in named]),
+        ("Decoding at an instance, on average", [words.number(p.running) if p.running else words.DASH for _, p in named]),
         ("Waiting for a place in all, on average", [words.number(p.waiting) for _, p in named]),
         ("Waiting at one instance, at most", [f"{p.most_waiting:,}" for _, p in named]),
-        ("KV cache of an instance", [f"{p.kv_tokens:,} tokens" if p.kv_tokens else "no limit" for _, p in named]),
-        ("held by what decodes, on average", [words.percent(p.kv, 1) if p.kv_tokens else words.DASH for _, p in named]),
+        ("KV cache of an instance, tokens", [f"{p.kv_tokens:,}" if p.kv_tokens else "no limit" for _, p in named]),
+        (
+            "KV cache held by what decodes, on average",
+            [words.percent(p.kv, 1) if p.kv_tokens and p.running else words.DASH for _, p in named],
+        ),
         (
             "Input from the prefix cache",
-            [words.percent(p.hit_rate, 1) if p.hit_rate is not None else "no prefix cache" for _, p in named],
+            [words.percent(p.hit_rate, 1) if p.hit_rate is not None else words.DASH for _, p in named],
         ),
         ("Preemptions", [f"{p.preemptions:,}" for _, p in named]),
         ("Share of the time that they are down", [words.percent(p.downtime, 1) for _, p in named]),

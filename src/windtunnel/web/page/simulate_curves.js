@@ -2,7 +2,9 @@
 const CURVE_FILL = { ttft: "var(--c1)", tpot: "var(--c0)", e2e: "var(--c5)" };
 const SHORT = { ttft: "first token", tpot: "per token", e2e: "end to end" };
 const nines = (share) => -Math.log10(1 - share);
-const shareText = (share) => `${d3.format(share > 0.99995 ? ".4~f" : ".3~f")(Math.floor(share * 1e6) / 1e4)} %`;
+/* As many figures as it takes to tell a share from all. */
+const shareText = (share) => { const places = share > 0.9 && share < 1 ? Math.max(1, Math.ceil(nines(share) - 2.0001)) : 1; return `${d3.format(`.${places}~f`)(Math.floor(share * 100 * 10 ** places + 1e-6) / 10 ** places)} %`; };
+const tidy = (s) => seconds(s).replace(/\.0+ /, " ");
 
 function latencyPlot(width) {
   const curves = DATA.curves, narrow = width < 560;
@@ -17,17 +19,18 @@ function latencyPlot(width) {
   const shares = [0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999].filter((s) => nines(s) <= top);
   const rows = targets.length * 17;
   const base = {
-    width, height: (narrow ? 330 : 400) + rows, marginLeft: narrow ? 50 : 60, marginRight: 14, marginTop: 26 + rows, marginBottom: 42, style: { fontSize: "12px" },
-    x: { type: "log", domain, ticks, tickFormat: (s) => seconds(s), label: "Time no longer than →", labelAnchor: "right" },
+    width, height: (narrow ? 330 : 400) + rows, marginLeft: narrow ? 58 : 60, marginRight: 14, marginTop: 26 + rows, marginBottom: 42, style: { fontSize: "12px" },
+    x: { type: "log", domain, ticks, tickFormat: tidy, label: "Time no longer than →", labelAnchor: "right" },
     y: { domain: [0, top * 1.03], ticks: shares.map(nines), tickFormat: (y) => shareText(1 - 10 ** -y), label: "↑ Share of requests", grid: true },
   };
-  const marks = [Plot.ruleY([0], { stroke: SOFT })];
+  const marks = [Plot.ruleY([0], { stroke: SOFT })], texts = [];
   targets.forEach((c, i) => {
     const dy = -rows - 4 + 17 * i, inside = Math.log(c.target / domain[0]) / Math.log(domain[1] / domain[0]) < 0.5;
-    const words = `${SHORT[c.key]}: target ${seconds(c.target)}${narrow ? "," : ", met by"} ${shareText(c.within)}`;
+    const words = `${SHORT[c.key]}: target ${tidy(c.target)}${narrow ? "," : ", met by"} ${c.within}`;
     marks.push(Plot.ruleX([c.target], { stroke: CURVE_FILL[c.key], strokeWidth: 1.4, strokeDasharray: "2 3", insetTop: dy + 6 }));
-    marks.push(Plot.text([words], { x: [c.target], frameAnchor: "top", dy, dx: inside ? -3 : 3, textAnchor: inside ? "start" : "end", text: (d) => d, fill: CURVE_FILL[c.key], fontWeight: 600 }));
+    texts.push(Plot.text([words], { x: [c.target], frameAnchor: "top", dy, dx: inside ? -3 : 3, textAnchor: inside ? "start" : "end", text: (d) => d, fill: CURVE_FILL[c.key], fontWeight: 600, stroke: PAPER, strokeWidth: 4 }));
   });
+  marks.push(...texts);
   for (const c of curves) {
     const own = points.filter((p) => p.c === c), firm = own.filter((p) => p.share <= c.firm_to), loose = own.slice(Math.max(firm.length - 1, 0));
     marks.push(Plot.line(firm, { x: "s", y: "y", stroke: CURVE_FILL[c.key], strokeWidth: 2.2 }));

@@ -4,13 +4,15 @@ const [TIME_FACTOR, TIME_UNIT] = END >= 3 * 3600 ? [1 / 3600, "hours"] : END >= 
 const at = (t) => t * TIME_FACTOR;
 const HELD = [{ key: "kv_prefill", name: "prefill", fill: "var(--s-prefill)" }, { key: "kv", name: DATA.apart ? "decode" : "all instances", fill: "var(--s-decode)" }].filter((pool) => DATA.moments.some((m) => pool.key in m));
 
+const FAILED = DATA.moments.some((m) => m.down);
+
 function overTime(width, height, y, marks, last) {
   const narrow = width < 560;
   return Plot.plot({
     width, height: height + (last ? 24 : 0), marginLeft: narrow ? 42 : 52, marginRight: 14, marginTop: 16, marginBottom: last ? 42 : 20, style: { fontSize: "12px" },
     x: { domain: [0, at(END)], ticks: narrow ? 4 : 8, label: last ? `Time, ${TIME_UNIT} →` : null, labelAnchor: "right" },
     y: { grid: true, ticks: 4, label: null, ...y },
-    marks: [...marks, ...drain(narrow), Plot.ruleY([0], { stroke: SOFT })],
+    marks: [...drain(), ...marks, Plot.ruleY([0], { stroke: SOFT })],
   });
 }
 
@@ -20,18 +22,29 @@ function drain() {
   return share > 0 && share < 0.985 ? [Plot.rect([0], { x1: at(DATA.last_arrival_s), x2: at(END), fill: SOFT, fillOpacity: 0.1 })] : [];
 }
 
+/* Where there are more moments than a plot has room for, the means of as many as share a place. */
+function blurred(width, stages) {
+  const size = Math.ceil((DATA.moments.length * 2.2) / width);
+  if (size < 2) return DATA.moments;
+  return d3.range(0, DATA.moments.length, size).map((i) => {
+    const some = DATA.moments.slice(i, i + size);
+    return { t: some[0].t, ...Object.fromEntries(stages.map((s) => [s.field, d3.mean(some, (m) => m[s.field] || 0)])) };
+  });
+}
+
 const clock = (t) => `${figure(at(t))} ${TIME_UNIT}`;
 
 function flightPlot(width) {
   const stages = DATA.stages;
   if (!stages.length) return message("No request was in flight at any of the moments that were kept.");
-  const layers = DATA.moments.flatMap((m) => {
+  const moments = blurred(width, stages);
+  const layers = moments.flatMap((m) => {
     let top = 0;
     return stages.map((stage) => ({ stage, t: at(m.t), y1: top, y2: (top += m[stage.field] || 0) }));
   });
   const most = d3.max(layers, (l) => l.y2) || 1;
   const marks = stages.map((stage) => Plot.areaY(layers.filter((l) => l.stage === stage), { x: "t", y1: "y1", y2: "y2", fill: PHASE_FILL[stage.kind], curve: "step-after" }));
-  marks.push(Plot.tip(DATA.moments, Plot.pointerX({
+  marks.push(Plot.tip(moments, Plot.pointerX({
     x: (m) => at(m.t), y: (m) => d3.sum(stages, (s) => m[s.field] || 0), fill: PAPER, stroke: SOFT,
     title: (m) => [clock(m.t), ...[...stages].reverse().map((s) => `${figure(m[s.field] || 0)} ${s.kind}`)].join("\n"),
   })));
@@ -46,13 +59,12 @@ function ratesPlot(width) {
   const most = Math.max(d3.max(DATA.rates, (r) => Math.max(r[2], r[3])), DATA.carried_per_s || 0) || 1;
   if (DATA.carried_per_s) {
     marks.push(Plot.ruleY([DATA.carried_per_s], { stroke: "var(--bad)", strokeWidth: 1.4, strokeDasharray: "5 4" }));
-    marks.push(Plot.text([`about ${figure(DATA.carried_per_s)} can be carried`], { frameAnchor: "right", y: () => DATA.carried_per_s, text: (d) => d, textAnchor: "end", dy: -8, dx: -2, fill: "var(--bad)", fontWeight: 600, stroke: PAPER, strokeWidth: 3.5 }));
   }
   marks.push(Plot.tip(DATA.rates, Plot.pointerX({
     x: (r) => at((r[0] + r[1]) / 2), y: (r) => r[2], fill: PAPER, stroke: SOFT,
     title: (r) => `${clock(r[0])} to ${clock(r[1])}\n${figure(r[2])} requests/s arrive\n${figure(r[3])} requests/s are answered`,
   })));
-  return overTime(width, 190, { domain: [0, most * 1.08] }, marks, !HELD.length);
+  return overTime(width, 190, { domain: [0, most * 1.08] }, marks, !HELD.length && !FAILED);
 }
 
 function kvPlot(width) {
@@ -61,7 +73,7 @@ function kvPlot(width) {
     x: (m) => at(m.t), y: (m) => 100 * (m.kv ?? m.kv_prefill), fill: PAPER, stroke: SOFT,
     title: (m) => [clock(m.t), ...HELD.map((pool) => `${pool.name}: ${percent(m[pool.key], 1)}`)].join("\n"),
   })));
-  return overTime(width, 170, { domain: [0, 104], ticks: [0, 25, 50, 75, 100], tickFormat: (p) => `${p} %` }, marks, true);
+  return overTime(width, 170, { domain: [0, 104], ticks: [0, 25, 50, 75, 100], tickFormat: (p) => `${p} %` }, marks, !FAILED);
 }
 
 function downPlot(width) {
