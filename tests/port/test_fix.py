@@ -182,6 +182,24 @@ def test_notebook_keeps_its_bytes() -> None:
         json.loads(result.text)
 
 
+def test_notebook_commands_are_read_and_stay_what_they_are() -> None:
+    lines = [
+        "%pip install -q flash-attn\n", "%env CUDA_VISIBLE_DEVICES=0\n", "%set_env CUDA_LAUNCH_BLOCKING 1\n",
+        "n = !nvidia-smi -L\n",
+        "%matplotlib inline\n", "%environment = 3\n", "import torch\n", "x = y.cuda()\n", "%conda install cudatoolkit=11",
+    ]  # fmt: skip
+    text = json.dumps({"cells": [{"cell_type": "code", "source": lines}], "metadata": {}})
+    result = fix_text(text, "notebook", "a.ipynb")
+    found = {one.finding.place.line: one.finding.rule for one in result.left}
+    assert found == {
+        1: "cuda-kernel-package", 2: "cuda-visible-devices-variable", 3: "cuda-variable", 4: "nvidia-smi-command",
+        9: "cuda-package",
+    }  # fmt: skip
+    source = cells_of(result.text)[0].source
+    assert source.startswith("".join(lines[:4])), "%env takes one variable, and no others beside it"
+    assert "x = y.to(_DEVICE_TYPE)" in source
+
+
 @given(st.lists(st.text(), min_size=1, max_size=5), st.lists(st.text(), max_size=5), st.sampled_from([None, 1, 2]), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_a_cell_is_replaced_alone(old: list[str], new: list[str], indent: int | None, plain: bool) -> None:

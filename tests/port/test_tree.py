@@ -185,5 +185,11 @@ def test_notebook_cells() -> None:
         }
     )
     source = Source.of_text(text, "notebook")
-    assert [(c.cell, c.language) for c in source.cells] == [(1, "shell"), (1, "python"), (2, "shell"), (3, "python")]
+    assert [(c.cell, c.language) for c in source.cells] == [
+        (1, "shell"),
+        (1, "python"),
+        (2, "shell"),
+        (3, "shell"),
+        (3, "python"),
+    ]
     assert all(len(c.text.split("\n")) > 1 for c in source.cells)

@@ -71,6 +71,7 @@ _CARRIES = frozenset(
     }
 )
 _MOVES = re.compile(r"^(to|to_empty|to_device|move_to|move_to_device|send_to_device|set_device|with_device|place_on)$")
+_GETS = re.compile(r"^(get_device|set_device|devices?|Device|default_device|device_put)$")
 _OTHER_USE = re.compile(
     r"regist|import|find|lib|path|skip|mark|log|warn|print|info|debug|error|exception|requir|tag|label|version|module|ext|"
     r"build|kernel|platform|backend|hasattr|open|isinstance|match|search|sub|system|popen|check_|literal|newtype|typevar|"
@@ -296,7 +297,7 @@ class _Flow:
             return ("device", call) if self._parameter_takes(*parameter) else None
         if listed or not (last or isinstance(func, ast.Call)) or _OTHER_USE.search(last):
             return None
-        return ("device", call) if self._concerns_torch else None
+        return ("device", call) if self._concerns_torch or (isinstance(func, ast.Attribute) and _GETS.match(last)) else None
 
     @property
     def _concerns_torch(self) -> bool:

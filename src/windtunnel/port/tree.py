@@ -203,7 +203,15 @@ def _longest_line(raw: bytes) -> int:
 
 
 _MAGIC = re.compile(r"^([ \t]*)([%!?][^\n]*|[^\n#'\"]*\?{1,2}[ \t]*)$", re.M)
-_SHELL_LINE = re.compile(r"^[ \t]*!([^\n]*)$", re.M)
+# files = !ls: what is assigned is no Python either
+_ASSIGNED_MAGIC = re.compile(r"^([ \t]*[A-Za-z_][\w, ]*=[ \t]*)(![^\n]*|%(?:sx|system|env|pwd|timeit|sql)\b[^\n]*)$", re.M)
+# !command and %pip install ..., whose rest is told to a shell; %env NAME=value stays whole: a shell would assign otherwise
+_SHELL_LINE = re.compile(
+    r"^[ \t]*(?:"
+    r"(?:(?:[A-Za-z_][\w, ]*=[ \t]*)?!{1,2}|%(?:sx|system|sh)[ \t]|%(?=(?:pip|conda|mamba|micromamba|uv)[ \t]))(?P<told>[^\n]*)"
+    r"|(?P<set>%(?:set_)?env[ \t][^\n]*))$",
+    re.M,
+)
 
 
 def _cell_sources(path: str, number: int, text: str) -> Iterator[Source]:
@@ -218,8 +226,10 @@ def _cell_sources(path: str, number: int, text: str) -> Iterator[Source]:
     if shell:
         kept = [" " if c != "\n" else c for c in text]
         for match in shell:
-            kept[match.start(1) : match.end(1)] = match.group(1)
+            start, end = match.span("told" if match["told"] is not None else "set")
+            kept[start:end] = text[start:end]
         commands = "".join(kept)
         yield Source(path, "shell", commands, commands.encode("utf-8", "replace"), cell=number)
+    text = _ASSIGNED_MAGIC.sub(lambda m: m.group(1) + "0".ljust(len(m.group(2))), text)
     blanked = _MAGIC.sub(lambda m: m.group(1) + "pass".ljust(len(m.group(2)))[: len(m.group(2))], text)
     yield Source(path, "python", blanked, blanked.encode("utf-8", "replace"), cell=number)

@@ -46,6 +46,32 @@ def code_matches(source: Source, pattern: re.Pattern[str]) -> Iterator[re.Match[
     return pattern.finditer(code(source))
 
 
+_SAID = re.compile(
+    r"(?:^|[;&|({]|\b(?:then|else|do)\b)[ \t]*@?"
+    r"(?:echo|printf|Write-(?:Host|Error|Warning))\b(?:[ \t]+-\w+)*[ \t]+[\"'][^\"'\n]*$",
+    re.M,
+)
+
+
+def is_said(match: re.Match[str]) -> bool:
+    """Whether a place of a script lies in a text that echo prints, and is not itself run for it or written to a file."""
+    text, start = match.string, match.start()
+    line = text.rfind("\n", 0, start) + 1
+    said = None
+    for said in _SAID.finditer(text[line:start]):  # noqa: B007  the last
+        pass
+    if said is None:
+        return False
+    end = text.find("\n", start)
+    rest = text[start : end if end >= 0 else None]
+    inside = said.group()
+    return (
+        "$(" not in inside
+        and "`" not in inside
+        and not re.search(r"[^2&]>>?[ \t]*(?!&|/dev/)\S|\|[ \t]*(?:ba)?sh\b|\|[ \t]*tee\b", rest)
+    )
+
+
 def _dialect(source: Source) -> str:
     name = source.path.lower().rsplit("/", 1)[-1]
     if source.language == "cpp" and not name.endswith((".pyx", ".pxd", ".pxi")):

@@ -159,9 +159,16 @@ def _toml(text: str, name: str) -> Iterator[Package]:
             key = None if in_array else _KEY.match(line)
             opens = False
             if key:
-                opens = _ARRAYS_OF_REQUIREMENTS.search(table) is not None or key["name"] in _ARRAY_KEYS
+                last = key["name"].rsplit(".", 1)[-1]
+                whole = f"{table}.{key['name']}".rpartition(".")[0]  # optional-dependencies.gpu = [...] within [project]
+                opens = _ARRAYS_OF_REQUIREMENTS.search(whole) is not None or last in _ARRAY_KEYS
                 opens = opens and key["value"].startswith("[")
-                if not opens and _NAMES_AS_KEYS.search(table) and not table.startswith("tool.setuptools"):
+                if (
+                    not opens
+                    and "." not in key["name"]
+                    and _NAMES_AS_KEYS.search(table)
+                    and not table.startswith("tool.setuptools")
+                ):
                     yield Package(_normal(key["name"]), start + key.start("name"), start + key.end("name"))
             if in_array or opens:
                 at = key.start("value") if key else 0

@@ -12,7 +12,7 @@ from windtunnel.port.source import Source
 
 _OPTION = re.compile(
     r"(?<![\w\-])(?:--?[\w\-.]*(?:device|accelerator|map[_\-]location|(?P<backend>backend))[\w\-]*(?:[= ]|[\"'],[ ]*[\"'])"
-    r"|[\w.]*(?:device|accelerator|(?P<named>backend))=)[\"']?(?P<value>(?(backend)nccl|(?(named)nccl|cuda(?::\d+)?)))(?![\w\-:/.=])"
+    r"|[\w.]*(?:device|DEVICE|accelerator|ACCELERATOR|(?P<named>backend|BACKEND))=)[\"']?(?P<value>(?(backend)nccl|(?(named)nccl|cuda(?::\d+)?)))(?![\w\-:/.=])"
 )
 
 

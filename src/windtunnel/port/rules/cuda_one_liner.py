@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._code import code_matches
+from windtunnel.port.rules._code import code_matches, is_said
 from windtunnel.port.source import Source
 
 _ASKS = re.compile(
@@ -18,6 +18,8 @@ _ASKS = re.compile(
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _ASKS):
+        if is_said(match):
+            continue
         yield source.finding(RULE, *match.span())
 
 

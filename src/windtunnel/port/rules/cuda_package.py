@@ -24,6 +24,7 @@ _NAMES = re.compile(
     r"|nvmath-python.*|nvshmem4py.*|pytorch-quantization"
     r"|.+-cu1[0-4]\d?|.+-cuda1[0-4]\dx?|.+-cuda1[0-4]x?|.+-cuda"
 )
+_PINNED = re.compile(r"[\"'](?P<name>(?:nvidia-[a-z][a-z\-]*-cu1\d|cupy-cuda1\dx))(?=[\"' ;=<>~!])")
 _EXTRAS = re.compile(r"[\[,]\s*(?:cu1\d{1,2}|cuda[\w\-]*|gpu|nvidia[\w\-]*|tensorrt[\w\-]*)\s*[\],]", re.I)
 # a wheel's name where a script holds it in a variable or asks for its version
 _TOKEN = re.compile(
@@ -58,6 +59,12 @@ def find(source: Source) -> Iterator[Finding]:
             seen.add(package.start)
             end = package.end + len(package.extras) if by_extra else package.end
             yield source.finding(RULE, package.start, end, advice=_COUNTERPARTS.get(package.name, ""))
+    if source.path.endswith(".toml"):
+        # requirements under a key of a build backend's own
+        for match in code_matches(source, _PINNED):
+            if match.start("name") not in seen:
+                seen.add(match.start("name"))
+                yield source.finding(RULE, *match.span("name"))
     if source.language in ("shell", "dockerfile", "ci", "slurm"):
         for match in code_matches(source, _TOKEN):
             if match.start() not in seen:
@@ -88,6 +95,12 @@ RULE = Rule(
         Case('[tool.poetry.dependencies]\npython = "^3.11"\nonnxruntime-gpu = "^1.17"\n', name="pyproject.toml"),
         Case('[[package]]\nname = "nvidia-nccl-cu12"\ndependencies = [\n  { name = "nvidia-x" },\n]\n', name="uv.lock"),
         Case('{"default": {"cupy": {"version": "==13"}, "torch": {}}}\n', name="Pipfile.lock"),
+        Case(
+            '[project]\noptional-dependencies.cuda = [\n  "cupy-cuda12x",\n]\noptional-dependencies.log = [ "gputil", "x" ]\n'
+            "[tool.mine]\ncuda = [\n  \"nvidia-cublas-cu12 ==12.5; extra == 'a'\",\n]\n",
+            3,
+            name="pyproject.toml",
+        ),
         Case("[options]\ninstall_requires =\n    torch\n    pynvml\n[options.extras_require]\ngpu = cupy\n", 2, name="setup.cfg"),
         Case(
             "channels:\n  - nvidia\ndependencies:\n  - pytorch-cuda=12.1\n  - pip:\n    - nvidia-ml-py\n",

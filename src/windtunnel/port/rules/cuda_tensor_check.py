@@ -25,7 +25,11 @@ _WHOLE_ATEN = re.compile(
     r"(?:torch/(?:extension|all|torch|types|script|python)\.h|ATen/(?:ATen|Context|DeviceAccelerator)\.h)",
     re.M,
 )
-_WRITTEN = re.compile(r"(?:\b[Dd]evice\b[\w\s]{0,40}[({=]\s*|\.(?:to|device)\(\s*)\"(?P<written>cuda(?::\d+)?)\"")
+_WRITTEN = re.compile(
+    r"(?:\b[Dd]evice\b[\w\s]{0,40}[({=]\s*|\.(?:to|device)\(\s*)\"(?P<written>cuda(?::\d*)?)\""
+    r"|\b\w*[Dd]ev(?:ice)?(?:_?(?:str|name|string|type))?\s*=\s*(?:std::string\()?\"(?P<kept>cuda(?::\d*)?)\""
+    r"|\"(?P<joined>cuda:)\"\s*(?:\)\s*)?\+"
+)
 
 
 def find(source: Source) -> Iterator[Finding]:
@@ -45,7 +49,7 @@ def find(source: Source) -> Iterator[Finding]:
             yield source.finding(RULE, end - len("is_cuda()"), end, edits=edits, unfixed=unfixed)
 
     for match in code_matches(source, _WRITTEN):
-        yield source.finding(RULE, *match.span("written"))
+        yield source.finding(RULE, *match.span(match.lastgroup or "written"))
 
 
 def _device_type(owner: str) -> str:
@@ -96,6 +100,11 @@ RULE = Rule(
         ),
         Case("if (x.is_cuda()) { return f_cuda(x); }\n", name="a.cpp", note="what follows is for CUDA"),
         Case("auto o = x.options().device(torch::kCUDA, 0);\n", name="a.cpp"),
+        Case(
+            'device_str = "cuda:" + std::to_string(id);\nstd::string dev = "cuda";\nf(std::string("cuda:") + n);\n',
+            3,
+            name="a.cpp",
+        ),
         Case('torch::Device d("cuda:0");\nx.to("cuda"); y.cuda();\n', 3, name="a.cpp"),
         Case('TORCH_LIBRARY_IMPL(my, CUDA, m) { m.impl("f", &f); }\n', name="a.cpp"),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._code import code_matches
+from windtunnel.port.rules._code import code_matches, is_said
 from windtunnel.port.source import Source
 
 _COMMAND = re.compile(
@@ -17,6 +17,8 @@ _COMMAND = re.compile(
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _COMMAND):
+        if is_said(match):
+            continue
         yield source.finding(RULE, *match.span())
 
 
@@ -33,9 +35,11 @@ RULE = Rule(
     find=find,
     cases=(
         Case("# nvidia-smi\n", 0, name="run.sh"),
+        Case('echo "nvidia-smi not found"; if x; then echo "see nvidia-smi -L"; fi\n', 0, name="run.sh", note="a message"),
         Case("npu-smi info > my-nvidia-smi-log; cat nvidia-smi.log\n", 0, name="run.sh"),
         Case("apt-get install nvidia-smi-tools\n", 0, name="run.sh"),
         Case("nvidia-smi --query-gpu=name --format=csv\n", name="run.sh"),
+        Case('echo "$(nvidia-smi -L)"\necho "nvidia-smi -L" > run.sh\n', 2, name="make.sh"),
         Case("n=$(nvidia-smi -L | wc -l)\n", name="run.sh"),
         Case("jobs:\n  a:\n    steps:\n    - run: nvidia-smi\n", name=".github/workflows/a.yml"),
         Case("services:\n  a:\n    image: x\n    command: nvidia-smi\n", name="compose.yml"),

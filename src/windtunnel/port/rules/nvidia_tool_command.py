@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._code import code_matches
+from windtunnel.port.rules._code import code_matches, is_said
 from windtunnel.port.source import Source
 
 _TOOLS = (
@@ -24,6 +24,8 @@ _NAMED = re.compile(r"(?P<name>\bNVCC)[ \t]*[:?]?=[^\n]*\Z")
 
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _COMMAND):
+        if is_said(match):
+            continue
         tool = match["tool"]
         advice = "Build the kernels only where nvcc is found, and let the package work without them." if tool == "nvcc" else ""
         # NVCC ?= $(CUDA_HOME)/bin/nvcc: the variable and what it holds are one place

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.neutral import DEVICE_MODULE, MODULE, TORCH, found, name_edit, torch_name
+from windtunnel.port.python import string
 from windtunnel.port.rule import Case, Rule
 from windtunnel.port.rules._guards import guards_cuda_only
 from windtunnel.port.source import Source
@@ -37,6 +39,7 @@ STREAMS = frozenset(
         "Stream", "Event", "ExternalStream", "StreamContext", "stream", "current_stream", "default_stream", "set_stream",
     }
 )  # fmt: skip
+_PATCHED = re.compile(r"(?:\w+\.)*torch\.(?:cuda|backends\.cud\w+)(?:\.\w+)*")
 ASSIGNED = "the program puts something of its own there"
 
 
@@ -58,6 +61,12 @@ def find(source: Source) -> Iterator[Finding]:
         # the module itself, handed on: torch.cuda.x was seen above, or is no concern of this rule
         if not isinstance(python.parent(node), ast.Attribute):
             yield found(source, RULE, node, name_edit(python, node, DEVICE_MODULE), MODULE)
+    for call in python.of(ast.Call):
+        # mock.patch("torch.cuda.is_available"): put out of the way by its name
+        func, named = call.func, string(call.args[0]) if call.args else None
+        last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
+        if named and last in ("patch", "setattr", "delattr") and _PATCHED.fullmatch(named):
+            yield found(source, RULE, call.args[0], unfixed=ASSIGNED)
     for attribute in python.of(ast.Attribute):
         if not isinstance(attribute.ctx, ast.Load) and python.resolve(attribute.value) == "torch.cuda":
             yield found(source, RULE, attribute, unfixed=ASSIGNED)
@@ -81,6 +90,7 @@ RULE = Rule(
     cases=(
         Case("import torch\nx = torch.accelerator.is_available()\n", 0),
         Case("import torch.cuda\n", 0, note="an import binds nothing"),
+        Case('patch("mine.cuda.f")\nlog("torch.cuda.is_available")\n', 0, note="another's, and a message"),
         Case("from mine import cuda\ncuda.synchronize()\n", 0, note="another's cuda"),
         Case("import torch\n\n\ndef f(torch):\n    torch.cuda.synchronize()\n", 0, note="not that torch"),
         Case(
@@ -120,6 +130,12 @@ RULE = Rule(
         ),
         Case("import torch\nwith torch.cuda.device(1):\n    pass\n", 1, _TOP + "with _DEVICE_MODULE.device(1):\n    pass\n"),
         Case("import torch\ntorch.cuda.is_available = lambda: False\n", 1, None),
+        Case(
+            '@patch("torch.cuda.device_count", return_value=2)\ndef test(monkeypatch):\n'
+            '    monkeypatch.setattr("torch.cuda.is_available", f)\n',
+            2,
+            None,
+        ),
         Case("import torch\nskip = not torch.cuda.is_available() or torch.cuda.get_device_capability() < (8, 0)\n", 1, None),
         Case(
             "import torch\nif torch.cuda.is_available():\n    g = torch.cuda.CUDAGraph()\n", 1, None, note="it guards CUDA's own"
