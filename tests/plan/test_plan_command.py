@@ -25,6 +25,10 @@ Speed
 chip tok/s/chip tok/s TTFT TPOT
 h20 # # # ms [#-#] # ms [#-#]
 
+Simulated at # requests/s
+chip TTFT p50 p90 p99 TPOT p50 p90 p99
+h20 # ms # ms # ms # ms # ms # ms
+
 Cost
 chip $/Mtok $/hour J/token kW price
 h20 # # # # bought, #-#: #/# of Nvidia HGX H20 #-GPU (#GB), over # years; # W at # USD/kWh

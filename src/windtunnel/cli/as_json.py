@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from windtunnel.cli.rules.check import verdict_json
@@ -139,6 +139,7 @@ def candidate_json(candidate: Candidate, *, operators: bool = True) -> Json:
         "price_basis": candidate.price_basis or None,
         "power_kw": candidate.power_kw,
         "joules_per_token": candidate.joules_per_token,
+        "simulated": asdict(candidate.simulated) if candidate.simulated else None,
         "prediction": prediction_json(candidate.prediction, operators=operators),
         "prefill": prediction_json(candidate.prefill, operators=operators) if candidate.prefill else None,
     }

@@ -17,7 +17,7 @@ from windtunnel.cli.render import (
     time_text,
 )
 from windtunnel.plan import words
-from windtunnel.plan.result import Candidate, ChipPlan, Plan, Targets
+from windtunnel.plan.result import Candidate, ChipPlan, Plan, Simulated, Targets
 from windtunnel.sim.prediction import Evidence
 from windtunnel.units import show_time
 
@@ -29,6 +29,7 @@ def plan_sheet(plan: Plan, *, width: int = 0, terminal: bool | None = None) -> S
     sheet = Sheet(width=width, terminal=terminal)
     where = f", to {destination(plan.to).name} on {plan.date}" if plan.to else ""
     sheet.line(f"{plan.model}: {targets_text(plan.targets)}{where}", style="bold")
+    targets = plan.targets
     best = [(chip.name, chip.best) for chip in plan.ranked if chip.best is not None]
     if not best:
         sheet.line()
@@ -49,6 +50,11 @@ def plan_sheet(plan: Plan, *, width: int = 0, terminal: bool | None = None) -> S
             [name, _measured(c.output_tokens_per_s_per_chip), _measured(c.output_tokens_per_s), _ttft(c), _tpot(c)]
             for name, c in best
         ),
+    )
+    sheet.table(
+        f"Simulated at {targets.requests_per_s:g} requests/s",
+        ["chip", "TTFT p50", "p90", "p99", "TPOT p50", "p90", "p99"],
+        (_simulated(name, c.simulated) for name, c in best if c.simulated is not None),
     )
     sheet.table(
         "Cost",
@@ -122,6 +128,11 @@ def _headroom(candidate: Candidate) -> str:
     parts = [candidate.prediction.memory] + ([candidate.prefill.memory] if candidate.prefill else [])
     tightest = min(parts, key=lambda memory: memory.headroom)
     return words.memory(max(tightest.headroom, 0.0))
+
+
+def _simulated(name: str, seen: Simulated) -> list[str]:
+    times = (seen.ttft_p50_s, seen.ttft_p90_s, seen.ttft_p99_s, seen.tpot_p50_s, seen.tpot_p90_s, seen.tpot_p99_s)
+    return [name, *(time_text(value) for value in times)]
 
 
 def _ttft(candidate: Candidate) -> str:

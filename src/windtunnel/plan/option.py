@@ -17,7 +17,7 @@ GRID = 64
 """Batches that are tried, to the doubling: the same for every question, so that a looser target never costs more."""
 _FULL = 1e4
 """In flight while memory is measured: enough that a prefill step is as full as the engine lets it be."""
-_BUSIEST = 0.95
+BUSIEST = 0.95
 """Most that an instance which only prefills is used: beyond it the wait is ruled by chance alone."""
 
 
@@ -95,7 +95,7 @@ class Option:
             return None
         # wait = u s / (2 (1 - u)) for utilisation u and service s, solved for u
         service = steady.prompt_s * self.of.parallel.dp
-        used = min(2.0 * spare / (service + 2.0 * spare), _BUSIEST) if math.isfinite(spare) else _BUSIEST
+        used = min(2.0 * spare / (service + 2.0 * spare), BUSIEST) if math.isfinite(spare) else BUSIEST
         return steady.arriving(used / steady.prompt_s)
 
     def predict(self, state: State, role: Role = "both", *, operators: bool = False) -> Prediction:

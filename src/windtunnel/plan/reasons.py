@@ -53,6 +53,15 @@ def _larger(spec: ModelSpec, at: Place, allowed: int) -> list[Shape]:
     return [s for s in shapes(spec, at.domain, min(max(allowed * 64, 64), MOST_TRIED), stages=True) if s.chips > allowed]
 
 
+def waits_too_long(service: Service, targets: Targets, most: int) -> str:
+    """In the mean of a steady state the targets are met; simulated, requests wait for each other for too long."""
+    more = f" with {most:,} chips or fewer" if most else ""
+    return (
+        f"simulated at {targets.requests_per_s:g} requests/s, TTFT or TPOT is beyond its target{more}; "
+        f"nearest: {service.chips:,} chips ({degrees(service.option.deployment)})"
+    )
+
+
 def nothing_meets(options: Sequence[Option], targets: Targets) -> str:
     """Everything runs, nothing is fast enough: the closest miss at one request at a time."""
     alone = [(option, option.steady().running(1.0)) for option in options]

@@ -20,6 +20,22 @@ class Targets:
 
 
 @dataclass(frozen=True, slots=True)
+class Simulated:
+    """What requests saw that came at random at the rate that was asked for. requests: that were looked at; ttft_s and
+    tpot_s: means; the rest: p50, p90 and p99 in seconds."""
+
+    requests: int
+    ttft_s: float
+    ttft_p50_s: float
+    ttft_p90_s: float
+    ttft_p99_s: float
+    tpot_s: float
+    tpot_p50_s: float
+    tpot_p90_s: float
+    tpot_p99_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A deployment repeated until it carries the traffic.
 
@@ -27,6 +43,7 @@ class Candidate:
     ``prefill_replicas`` times, and hands its KV cache to ``replicas`` decode instances over the network.
     prediction and prefill are at the load that each instance has: its share of the traffic that was asked for, or as
     much as it takes within the targets; requests_per_s: what all of them could carry within the targets.
+    simulated: where a rate was asked for: TTFT and TPOT of prediction and prefill are then the simulated ones.
     usd_per_hour, usd_per_mtok: of all chips, per million output tokens; None where nobody published a price.
     """
 
@@ -41,6 +58,7 @@ class Candidate:
     price_basis: str = ""
     power_kw: float | None = None
     joules_per_token: float | None = None
+    simulated: Simulated | None = None
 
     @property
     def mode(self) -> str:

@@ -27,6 +27,7 @@ from windtunnel.plan import reasons
 from windtunnel.plan.allowed import notes as rule_notes
 from windtunnel.plan.allowed import verdicts, why_not_had
 from windtunnel.plan.carry import candidate
+from windtunnel.plan.check import SEEN, cheapest
 from windtunnel.plan.front import predicted
 from windtunnel.plan.option import Option
 from windtunnel.plan.place import Place, place, priced
@@ -137,10 +138,15 @@ def _at(model: str, spec: ModelSpec, at: Place, targets: Targets, precision: str
     searched = len(options) + len(refused)
     found = services(options, at, targets)
     allowed = [s for s in found if not at.most or s.chips <= at.most]
-    if allowed:
+    if allowed and not targets.requests_per_s:
         best = candidate(min(allowed, key=lambda s: s.cost), at, operators=True)
         return ChipPlan(at.name, best, "", points, searched), note
-    if found:
+    kept = cheapest(allowed, targets, at.most)
+    if kept is not None:
+        return ChipPlan(at.name, candidate(kept[0], at, operators=True, seen=kept[1]), "", points, searched), note
+    if allowed:
+        why = reasons.waits_too_long(min(allowed, key=lambda s: s.cost), targets, at.most)
+    elif found:
         small = [s for s in services(options, at, replace(targets, requests_per_s=0.0)) if s.chips <= at.most]
         most = max((filled(s, at.most) for s in small), key=lambda s: s.capacity, default=None)
         why = reasons.too_few(min(found, key=lambda s: s.cost), most, at, targets)
@@ -180,6 +186,11 @@ def _notes(places: Sequence[Place], found: Sequence[ChipPlan], comparable: str) 
         "TTFT and TPOT are means over the requests of a steady state, with requests coming at random; "
         "multi-token prediction and prefix-cache hits are not assumed."
     ]
+    if any(chip.best is not None and chip.best.simulated is not None for chip in found):
+        lines.append(
+            f"Those of the cheapest deployments are simulated, {SEEN:,} requests or more in full flow, each sent to the instance "
+            "that has least to do; each deployment has as many instances as that takes."
+        )
     for at, chip in zip(places, found, strict=True):
         if at.whole is None and at.system:
             lines.append(
