@@ -28,10 +28,11 @@ LAW: dict[str, set[str]] = {
     "fit": BELOW_RUN | {"run", "sim"},
     "plan": BELOW_RUN | {"rules", "run", "sim"},
     "serve": BELOW_RUN | {"run", "sim"},
+    "sweep": BELOW_RUN | {"run", "sim", "fit", "plan"},
     "port": {"catalog", "run"},
     "claims": BELOW_RUN | {"rules", "sim", "plan"},
     "web": BELOW_RUN | {"rules", "run", "sim", "fit", "plan", "serve"},
-    "cli": BELOW_RUN | {"rules", "run", "sim", "fit", "plan", "serve", "port", "claims", "web"},
+    "cli": BELOW_RUN | {"rules", "run", "sim", "fit", "plan", "serve", "port", "claims", "sweep", "web"},
 }
 """Part -> the parts it may import, besides itself and the ground floor. `cli` may ask `web` for the report that it writes."""
 
@@ -41,6 +42,7 @@ OUTSIDE: dict[str, set[str]] = {
     "port": {"libcst"},
     "run": {"torch"},
     "serve": {"aiohttp", "prometheus_client"},
+    "sweep": {"pyarrow", "ray"},
     "workload/program": {"torch"},
 }
 """Folder -> the packages from outside that it may import; whoever is not listed needs the standard library alone."""
