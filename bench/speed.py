@@ -44,11 +44,11 @@ def search() -> tuple[float, float]:
     return seconds, megabytes
 
 
-def help_s(runs: int = 5) -> float:
-    """Seconds from start to end of ``windtunnel --help``."""
+def started_s(*command: str, runs: int = 5) -> float:
+    """Seconds from start to end of ``windtunnel COMMAND``."""
     times = []
     for _ in range(runs):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "windtunnel", "--help"], check=True, capture_output=True)
+        subprocess.run([sys.executable, "-m", "windtunnel", *command], check=True, capture_output=True)
         times.append(time.perf_counter() - start)
     return median(times)
