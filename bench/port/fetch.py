@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A source distribution. split: dev (rules may be written by looking at it) or held-out. root: its folder unpacked."""
+    """A source distribution. split: dev (rules may be written by looking at it), held-out or test. root: its folder unpacked."""
 
     package: str
     version: str
@@ -106,7 +106,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", metavar="PACKAGE")
-    parser.add_argument("--split", choices=("dev", "held-out"))
+    parser.add_argument("--split", choices=("dev", "held-out", "test"))
     asked = parser.parse_args()
     there, why = fetch(asked.folder, asked.only, asked.split)
     for package in there:

@@ -215,7 +215,7 @@ def main() -> int:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("findings", type=Path)
-    parser.add_argument("--split", choices=("dev", "held-out"))
+    parser.add_argument("--split", choices=("dev", "held-out", "test"))
     parser.add_argument("--list", type=int, default=20, metavar="N", help="misses and false alarms to list (20)")
     asked = parser.parse_args()
     with (HERE / "packages.csv").open(newline="", encoding="utf-8") as rows:

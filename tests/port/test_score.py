@@ -95,7 +95,7 @@ def test_tables_can_be_read_and_belong_together() -> None:
         split = {row["package"]: row["split"] for row in csv.DictReader(rows)}
     assert {x.package for x in labels} <= set(split)
     assert {package for package, _ in files} == set(split)
-    assert set(split.values()) == {"dev", "held-out"}
+    assert set(split.values()) == {"dev", "held-out", "test"}
     assert all(files[x.package, x.path] == x.language for x in labels)
     assert len({(x.package, x.path, x.cell, x.line, x.column) for x in labels}) == len(labels)
     assert all(0 < x.column < x.end_column and x.line > 0 for x in labels)
