@@ -185,6 +185,7 @@ class Engine:
         task.generated = task.output_tokens - (task.end - self.clock)
         self._release(task)
         task.end, task.done, task.preempted = -1, 0, task.preempted + 1
+        task.asked_s = self.start_s
         task.target = task.input_tokens + task.generated
         self.waiting.appendleft(task)
         self.preemptions += 1
