@@ -43,6 +43,9 @@ def find(source: Source) -> Iterator[Finding]:
                 yield found(source, RULE, node, (Edit(*python.span(node), f"{func}(device_type={DEVICE_TYPE})"),))
             else:
                 yield found(source, RULE, node, unfixed=HANDED_ON)
+    for node in python.uses("torch.cuda.amp"):
+        if not isinstance(python.parent(node), ast.Attribute):
+            yield found(source, RULE, node, unfixed=HANDED_ON)  # the module itself: hasattr(torch.cuda.amp, "autocast")
     yield from _handed_out(source)
     for node in python.uses(*_SWITCHES[:2]):
         call = python.parent(node)
@@ -139,6 +142,7 @@ RULE = Rule(
             1,
             _TOP + "d = torch.get_autocast_dtype(_DEVICE_TYPE)\n",
         ),
+        Case('import torch\nnative = hasattr(torch.cuda.amp, "autocast")\n', 1, None),
         Case("import torch\nprecision = torch.cuda.amp.autocast if amp else nullcontext\n", 1, None),
     ),
     hints=(b"cuda", b"autocast_gpu"),

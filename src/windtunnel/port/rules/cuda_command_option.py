@@ -12,7 +12,7 @@ from windtunnel.port.source import Source
 
 _OPTION = re.compile(
     r"(?<![\w\-])(?:--?[\w\-.]*(?:device|accelerator|map[_\-]location|(?P<backend>backend))[\w\-]*(?:[= ]|[\"'],[ ]*[\"'])"
-    r"|[\w.]*(?:device|DEVICE|accelerator|ACCELERATOR|(?P<named>backend|BACKEND))=)[\"']?(?P<value>(?(backend)nccl|(?(named)nccl|cuda(?::\d+)?)))(?![\w\-:/.=])"
+    r"|[\w.]*(?:device|DEVICE|accelerator|ACCELERATOR|(?P<named>backend|BACKEND))(?:_(?:mode|type|name|MODE|TYPE|NAME))?=(?:[\"']?\$\{(?!TORCH_DEVICE|DISTRIBUTED_BACKEND)\w+:-)?)[\"']?(?P<value>(?(backend)nccl|(?(named)nccl|cuda(?::\d+)?)))(?![\w\-:/.=])"
 )
 
 
@@ -47,6 +47,7 @@ RULE = Rule(
     cases=(
         Case("# python t.py --device cuda\npython t.py --device cpu --data cuda\n", 0, name="run.sh"),
         Case("python t.py --device ${TORCH_DEVICE:-cuda} --device cuda-x\n", 0, name="run.sh", note="fixed"),
+        Case("DEVICE=${TORCH_DEVICE:-cuda}\n", 0, name="run.sh", note="fixed"),
         Case("cmake -DBACKEND=cuda_backend .\n", 0, name="run.sh"),
         Case("python t.py --device cuda\n", after="python t.py --device ${TORCH_DEVICE:-cuda}\n", name="run.sh"),
         Case(
@@ -56,6 +57,8 @@ RULE = Rule(
             name="run.sh",
         ),
         Case('CMD ["python", "t.py", "--device", "cuda"]\n', name="Dockerfile"),
+        Case("export EVAL_DEVICE_MODE=${EVAL_DEVICE_MODE:-cuda}\nBACKEND='nccl' x\n", 2, None, name="run.sh"),
+        Case("export DEVICE=cuda:1\n", after="export DEVICE=${TORCH_DEVICE:-cuda:1}\n", name="run.sh"),
         Case("bash -c 'python t.py --device cuda'\n", name="run.sh"),
         Case("services:\n  a:\n    image: x\n    command: python t.py --device cuda\n", name="compose.yml"),
     ),

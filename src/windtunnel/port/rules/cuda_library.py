@@ -99,7 +99,7 @@ def _is_run(source: Source, constant: ast.Constant) -> bool:
             last = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
             path = last == "join" and isinstance(constant.value, str) and constant.value in ("nvcc", "nvcc.exe")
             return path or bool(_RUNS.match(last))
-        if not isinstance(above, ast.List | ast.Tuple | ast.BinOp | ast.JoinedStr):
+        if not isinstance(above, ast.List | ast.Tuple | ast.BinOp | ast.JoinedStr | ast.IfExp):
             return False
     return False
 

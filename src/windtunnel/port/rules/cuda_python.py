@@ -35,10 +35,7 @@ def find(source: Source) -> Iterator[Finding]:
         "cugraph",
         "cucim",
         "cudnn",
-        "cutlass",
         "cuquantum",
-        "tensorrt_llm",
-        "nvidia.cudnn",
     )
 
 
@@ -59,6 +56,7 @@ RULE = Rule(
         Case("from numba import cuda\n\n\n@cuda.jit\ndef k(x):\n    pass\n", 1),
         Case("import numba.cuda\n", 1),
         Case("import pycuda.autoinit\n", 1),
+        Case("try:\n    import cudnn\nexcept ImportError:\n    cudnn = None\n", 1),
     ),
     hints=(
         b"cupy",
@@ -75,5 +73,7 @@ RULE = Rule(
         b"skcuda",
         b"cucim",
         b"cugraph",
+        b"cudnn",
+        b"cuquantum",
     ),
 )

@@ -25,6 +25,7 @@ _LIBRARY = (
     "torch.cuda.nccl", "torch.distributed.Backend.NCCL", "torch.distributed.distributed_c10d.Backend.NCCL",
     "torch._C._distributed_c10d.ProcessGroupNCCL",
 )  # fmt: skip
+_LIBRARIES_OF_OTHERS = frozenset({"hccl", "mccl", "cncl", "xccl", "ccl", "rccl"})
 MIXED = "the string names several libraries"
 OWN_API = "it is NCCL's own interface, without a counterpart elsewhere"
 
@@ -60,7 +61,7 @@ def _is_backend(python: PythonTree, node: ast.AST, depth: int = 0) -> bool:
             case ast.BoolOp() | ast.NamedExpr():
                 pass
             case ast.List() | ast.Tuple() | ast.Set():
-                if any((string(e) or "").lower() in ("hccl", "mccl", "cncl", "xccl", "ccl", "rccl") for e in above.elts):
+                if any((string(e) or "").lower() in _LIBRARIES_OF_OTHERS for e in above.elts):
                     return False
             case ast.Call():
                 callee = python.resolve(above.func)
@@ -96,6 +97,8 @@ def _is_backend(python: PythonTree, node: ast.AST, depth: int = 0) -> bool:
                 sides = [above.left, *above.comparators]
                 return any(s is not below and ("backend" in ast.unparse(s).lower()) for s in sides)
             case ast.Dict():
+                if any((string(v) or "").lower() in _LIBRARIES_OF_OTHERS for v in above.values):
+                    return False
                 keys = [string(k) or "" for k, v in zip(above.keys, above.values, strict=True) if v is below]
                 return any(_BACKEND_NAME.search(k) or k in ("cuda", "gpu") for k in keys)
             case ast.Return():
@@ -132,6 +135,7 @@ RULE = Rule(
         Case('import torch\nprint("nccl")\n', 0),
         Case('import torch\nif torch.distributed.get_backend() in ("nccl", "hccl"):\n    pass\n', 0, note="others are offered"),
         Case('import torch\nnames = ["nccl"]\n', 0),
+        Case('backend = {"cuda": "nccl", "npu": "hccl"}[kind]\n', 0, note="others are offered"),
         Case('import torch\ntorch.distributed.init_process_group("gloo")\n', 0),
         Case(
             'import torch\nimport torch.distributed as dist\ndist.init_process_group("nccl")\n',

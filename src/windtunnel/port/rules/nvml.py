@@ -82,7 +82,7 @@ def _is_run(python: PythonTree, constant: ast.Constant) -> bool:
             )
         if isinstance(above, ast.Assign):
             return string(constant) == constant.value
-        if not isinstance(above, ast.List | ast.Tuple | ast.JoinedStr | ast.BinOp):
+        if not isinstance(above, ast.List | ast.Tuple | ast.JoinedStr | ast.BinOp | ast.IfExp):
             return False
     return False
 
@@ -109,6 +109,7 @@ RULE = Rule(
         Case("import pynvml\npynvml.nvmlInit()\n", 1),
         Case('import subprocess\nsubprocess.run(["nvidia-smi", "-L"])\n', 1),
         Case('import subprocess\nsubprocess.check_output("nvidia-smi -L".split()).decode()\n', 1),
+        Case('cmd = "nvidia-smi -L | wc -l" if posix else "nvidia-smi -L | find /c"\n', 2),
         Case('import os\nos.system("nvidia-smi --query-gpu=name --format=csv")\n', 1),
         Case(
             "import torch\nfrom pynvml import nvmlDeviceGetHandleByIndex, nvmlDeviceGetMemoryInfo\n"
