@@ -26,7 +26,8 @@ def test_a_plan_has_these_keys_in_this_order() -> None:
     assert list(plan["chips"][0]) == ["name", "best", "why_not", "searched", "export", "pareto"]
     assert list(plan["chips"][0]["best"]) == [
         "mode", "chips", "replicas", "prefill_replicas", "requests_per_s", "output_tokens_per_s", "output_tokens_per_s_per_chip",
-        "ttft_s", "tpot_s", "kv_transfer_s", "usd_per_hour", "usd_per_mtok", "price_basis", "power_kw", "joules_per_token", "simulated",
+        "ttft_s", "tpot_s", "kv_transfer_s", "usd_per_hour", "usd_per_mtok", "price_basis", "power_kw", "joules_per_token",
+        "simulated",
         "prediction", "prefill",
     ]  # fmt: skip
 
