@@ -35,7 +35,7 @@ def summary(plan: Plan) -> str:
         ("Deployment", esc(words.in_short(best))),
         ("Output", f"{words.number(best.output_tokens_per_s)} tokens/s"),
         ("First token", _with_interval(ttft(best))),
-        *((("First token, p99 of a simulation", words.seconds(seen.ttft_p99_s)),) if seen else ()),
+        *((("First token, p99", words.seconds(seen.ttft_p99_s)),) if seen else ()),
         ("Per token", _with_interval(best.prediction.tpot)),
         ("Power", f"{words.number(best.power_kw)} kW" if best.power_kw is not None else unknown()),
     )
