@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from windtunnel.sweep.best import Best, Measure
     from windtunnel.sweep.file import Sweep
     from windtunnel.sweep.journal import Journal
+    from windtunnel.sweep.money import Money
 
 MOST_JOBS = 4096
 MANY = 10_000
@@ -78,11 +79,12 @@ def sweep(
     if dry_run:
         _say_what_would_run(asked, as_json)
         return
+    measure, money = _measure(asked, best), _money(asked, prices)
     from windtunnel.sweep.journal import Journal
 
     with Journal(out.with_name(f"{out.name}.journal")) as journal:
         whole = _run(asked, journal, ray, jobs or os.cpu_count() or 1)
-        shown = _write(asked, journal, out, _measure(asked, best), prices)
+        shown = _write(asked, journal, out, measure, money)
     _show(asked, out, shown, as_json)
     if not whole:
         raise click.Abort
@@ -155,14 +157,18 @@ def _measure(asked: Sweep, best: str | None) -> Measure:
     return MEASURES["cost without targets" if name == "cost" and not targets else name]
 
 
-def _write(asked: Sweep, journal: Journal, out: Path, measure: Measure, prices: Path | None) -> Best:
-    from windtunnel.sweep.best import Best
+def _money(asked: Sweep, prices: Path | None) -> Money:
     from windtunnel.sweep.money import Money
+
+    places = dict.fromkeys(str(value) for _, name, value in asked.values() if name in ("on", "prefill", "decode"))
+    return Money.of(places, prices)
+
+
+def _write(asked: Sweep, journal: Journal, out: Path, measure: Measure, money: Money) -> Best:
+    from windtunnel.sweep.best import Best
     from windtunnel.sweep.run import rows
     from windtunnel.sweep.table import write_parquet
 
-    places = dict.fromkeys(str(value) for _, name, value in asked.values() if name in ("on", "prefill", "decode"))
-    money = Money.of(places, prices)
     best = Best(measure, note=money.note)
     write_parquet(out, best.watch(rows(asked.points(), journal, money)))
     return best

@@ -87,11 +87,13 @@ def _is_path(text: str, folder: Path) -> bool:
     """What the catalogue would take for a path, seen from ``folder``."""
     if text.startswith((".", "/", "~")) or text.lower().endswith(".json"):
         return True
+    if not text.strip() or "\0" in text or not (folder / text).exists():
+        return False
     try:
         resolve(text)
-        return False
     except UnknownNameError:
-        return bool(text.strip()) and "\0" not in text and (folder / text).exists()
+        return True
+    return False
 
 
 @lru_cache(maxsize=4096)

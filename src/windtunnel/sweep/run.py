@@ -14,7 +14,7 @@ from windtunnel.sweep.point import Point
 from windtunnel.sweep.program import digest
 from windtunnel.sweep.workers import Answer, Answered
 
-DIED = "a worker process ended while it simulated this point, and another one again: too little memory, or killed"
+DIED = "one worker process after another ended while it simulated this point: too little memory, or killed"
 
 
 @dataclass

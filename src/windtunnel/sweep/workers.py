@@ -19,9 +19,11 @@ from windtunnel.sweep.point import Point
 Answer = Callable[[tuple[str, ...]], Row]
 """What a worker does with a point's arguments; a function of a module, which another process can import."""
 Answered = list[tuple[Point, Row | None]]
-"""Points with their rows; None where a worker died of it, and another one again."""
+"""Points with their rows; None where one worker after another died of it."""
 
 PAUSE_S = 0.2
+TRIES = 2
+"""Of a point alone: a worker may be killed for another one's sake."""
 AHEAD = 2
 """Points given out for each worker, so that none waits for the next."""
 
@@ -34,7 +36,11 @@ def local(points: Iterable[Point], answer: Answer, jobs: int) -> Generator[Answe
         if not suspects:
             return
         for suspect in suspects:  # one of them took its worker along: each runs again alone, so that it shows which
-            if (yield from _until_one_dies(iter([suspect]), answer, 1)):
+            for _ in range(TRIES):
+                lost = yield from _until_one_dies(iter([suspect]), answer, 1)
+                if not lost:
+                    break
+            else:
                 yield [(suspect, None)]
 
 
