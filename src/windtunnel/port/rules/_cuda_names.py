@@ -46,7 +46,7 @@ NAME = re.compile(
     rf"|cuda(?:{_RUNTIME})(?=[A-Z0-9_])\w*|cuda(?:Malloc|Free|Memcpy|Memset|Success|Launch|Error|Extent|Pos|Array|Limit|UUID_t)\b"
     r"|cudaFuncCache|cudaTextureObject_t|make_cuda(?:Extent|PitchedPtr|Pos)\b|cudaExtent\b|cudaChannel\w+"
     rf"|(?:{_LIBRARIES})(?=[A-Z])\w+|cusolver(?:Dn|Sp|Rf|Mg)\w*"
-    r"|curand(?:[24](?=\s*\()|_(?:init|uniform|normal|log_normal|poisson|discrete|mtgp32|Philox|[A-Z0-9]+_)\w*)|nvshmemx?_\w+|nvtx(?:Range|Mark|Name)\w+"
+    r"|curand(?:[24]?(?=\s*\(\s*&?\w)|_(?:init|uniform|normal|log_normal|poisson|discrete|mtgp32|Philox|[A-Z0-9]+_)\w*)|nvshmemx?_\w+|nvtx(?:Range|Mark|Name)\w+"
     r"|(?:CUBLAS(?:LT)?|CUDNN|CUFFT|CURAND|CUSPARSE(?:LT)?|CUSOLVER|NVML|NVRTC|NVJPEG|CUPTI|NVSHMEMX?|CUTENSOR|OPTIX|NVTX3?)_"
     r"(?!(?:\w+_)?(?:CHECK|CALL|SAFE|ASSERT|VERIFY|ENFORCE|TRY|ERR|ERROR_CHECK|RETURN|THROW)(?:_|\b))[A-Z]\w+"
     rf"|nccl(?:{_NCCL})(?=[A-Z0-9_])\w*|nccl(?:UniqueId|InProgress|Send|Recv|Reduce|Broadcast|Bcast|Gather|Scatter|Success|Sum|Prod|Max|Min|Avg|Char|Int|Half|Float|Double)\b"

@@ -53,7 +53,7 @@ RULE = Rule(
         Case("cudaMalloc(&p, n);\ncudaStream_t s;\n", 2),
         Case("cuMemcpyHtoD(a, b, n);\nCUarray_format f = CU_AD_FORMAT_HALF;\ncuComplex c = make_cuComplex(1, 2);\n", 5),
         Case("CUBLASLT_MATMUL_DESC_TRANSA;\nNVRTC_SUCCESS;\nNCCL_VERSION_CODE;\nCUDA_VERSION;\nCUDNN_STATUS_SUCCESS;\n", 5),
-        Case("curand_init(s, i, 0, &st);\nfloat4 r = curand_uniform4(&st);\nnvshmem_malloc(n);\n", 3),
+        Case("curand_init(s, i, 0, &st);\nfloat4 r = curand_uniform4(&st);\nnvshmem_malloc(n);\nint n = curand(&st) % 4;\n", 4),
         Case(
             "using namespace nvcuda;\nnamespace cg = cooperative_groups;\nTHCudaCheck(s);\nCUDACachingAllocator::emptyCache();\n",
             4,

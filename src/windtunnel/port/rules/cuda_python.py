@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._libraries import imports
+from windtunnel.port.rules._libraries import imports, spelled
 from windtunnel.port.source import Source
 
 
@@ -37,6 +37,19 @@ def find(source: Source) -> Iterator[Finding]:
         "cudnn",
         "cuquantum",
     )
+    # Caffe2, older than PyTorch's own devices
+    yield from spelled(source, RULE, *_CAFFE2)
+
+
+_WORKSPACE = (
+    "NumCudaDevices",
+    "NumGpuDevices",
+    "GetCudaPeerAccessPattern",
+    "GetCUDAVersion",
+    "GetCuDNNVersion",
+    "GetDeviceProperties",
+)
+_CAFFE2 = ("caffe2.proto.caffe2_pb2.CUDA", *(f"caffe2.python.workspace.{name}" for name in _WORKSPACE))
 
 
 RULE = Rule(
@@ -56,6 +69,11 @@ RULE = Rule(
         Case("from numba import cuda\n\n\n@cuda.jit\ndef k(x):\n    pass\n", 1),
         Case("import numba.cuda\n", 1),
         Case("import pycuda.autoinit\n", 1),
+        Case(
+            "from caffe2.proto import caffe2_pb2\nfrom caffe2.python import core, workspace\n"
+            "d = core.DeviceOption(caffe2_pb2.CUDA, 0)\nn = workspace.NumCudaDevices()\n",
+            2,
+        ),
         Case("try:\n    import cudnn\nexcept ImportError:\n    cudnn = None\n", 1),
     ),
     hints=(
@@ -74,6 +92,7 @@ RULE = Rule(
         b"cucim",
         b"cugraph",
         b"cudnn",
+        b"caffe2",
         b"cuquantum",
     ),
 )

@@ -14,7 +14,7 @@ _ASKS = re.compile(
     r"(?P<check>\b(?:TORCH_CHECK|TORCH_INTERNAL_ASSERT|AT_ASSERTM?|AT_CHECK|TORCH_INTERNAL_ASSERT_DEBUG_ONLY)\s*\(\s*)?"
     r"(?P<what>(?P<receiver>\b\w+(?:\(\))?(?:(?:\.|->)\w+\(\))*)(?:\.|->)is_cuda\(\)|\bis_cuda\(\))"
     r"|(?P<device>\b(?:torch|at|c10)::(?:kCUDA\b|DeviceType::CUDA\b|DispatchKey::CUDA\b|Backend::CUDA\b|BackendComponent::CUDABit\b)"
-    r"|\btorch::CUDA(?=\()|\bDeviceType::CUDA\b|\bkCUDA\b|\bDispatchKey::CUDA\b)"
+    r"|\b(?:torch|at)::CUDA(?=\()|\bDeviceType::CUDA\b|\bkCUDA\b|\bDispatchKey::CUDA\b)"
     r"|(?:\.|->)(?P<move>cuda)\(\s*\)"
     r"|\b(?:TORCH_LIBRARY_IMPL|STABLE_TORCH_LIBRARY_IMPL|TORCH_LIBRARY_IMPL_EXPAND|STABLE_TORCH_LIBRARY_IMPL_EXPAND)\s*\(\s*\w+\s*,\s*(?P<key>(?:Autograd)?CUDA)\b"
 )
@@ -99,6 +99,7 @@ RULE = Rule(
             name="a.h",
         ),
         Case("if (x.is_cuda()) { return f_cuda(x); }\n", name="a.cpp", note="what follows is for CUDA"),
+        Case("at::Tensor w = at::zeros({8}, at::CUDA(at::kByte));\n", name="a.cu"),
         Case("auto o = x.options().device(torch::kCUDA, 0);\n", name="a.cpp"),
         Case(
             'device_str = "cuda:" + std::to_string(id);\nstd::string dev = "cuda";\nf(std::string("cuda:") + n);\n',
@@ -108,5 +109,15 @@ RULE = Rule(
         Case('torch::Device d("cuda:0");\nx.to("cuda"); y.cuda();\n', 3, name="a.cpp"),
         Case('TORCH_LIBRARY_IMPL(my, CUDA, m) { m.impl("f", &f); }\n', name="a.cpp"),
     ),
-    hints=(b"cuda", b"is_cuda", b"kCUDA", b"DeviceType::CUDA", b"LIBRARY_IMPL", b"Key::CUDA", b"Backend::CUDA", b"::CUDABit"),
+    hints=(
+        b"cuda",
+        b"is_cuda",
+        b"kCUDA",
+        b"DeviceType::CUDA",
+        b"LIBRARY_IMPL",
+        b"Key::CUDA",
+        b"Backend::CUDA",
+        b"::CUDABit",
+        b"::CUDA(",
+    ),
 )

@@ -13,7 +13,9 @@ from windtunnel.port.source import Source
 _RESOURCE = re.compile(
     r"(?<![\w./\-])(?:k8s\.amazonaws\.com/accelerator\b|cloud\.google\.com/gke-accelerator\b|gpu\.nvidia\.com\b|nvidia\.com/[\w.\-]+)"
     r"|(?<![\w/:])/dev/nvidia(?:\d+|ctl|-uvm|-modeset)?(?=[:\s\"']|$)(?!/)"
-    r"|(?<=runtimeClassName:)[ \t]*[\"']?(?P<class>nvidia[\w\-]*)"
+    r"|(?<=: )[\"']?(?P<model>nvidia-(?:tesla-)?(?:[ahlpvtbg]{1,2}\d{1,3}\w*|rtx[\w\-]*|k80)(?:-\d+gb)?)(?=[\"']?[ \t]*\r?$)"
+    r"|(?<=runtimeClassName:)[ \t]*[\"']?(?P<class>nvidia[\w\-]*)",
+    re.M,
 )
 _GPU = "huawei.com/Ascend910, mthreads.com/gpu, cambricon.com/mlu, gpu.intel.com/i915"
 
@@ -23,6 +25,8 @@ def find(source: Source) -> Iterator[Finding]:
         if match["class"]:
             advice = "Take the class from a value of the chart (ascend, mthreads, or none), since others need none or their own."
             yield source.finding(RULE, *match.span("class"), advice=advice)
+        elif match["model"]:
+            yield source.finding(RULE, *match.span("model"))
         else:
             yield source.finding(RULE, *match.span())
 
@@ -41,6 +45,7 @@ RULE = Rule(
         Case("services:\n  a:\n    image: x\n    devices:\n      - /dev/dri:/dev/dri\n", 0, name="docker-compose.yml"),
         Case("apiVersion: v1\nkind: Pod\nspec:\n  # nvidia.com/gpu: 1\n  a: https://docs.nvidia.com/gpu\n", 0, name="pod.yaml"),
         Case("apiVersion: v1\nkind: Pod\nspec:\n  limits:\n    huawei.com/Ascend910: 1\n", 0, name="pod.yaml"),
+        Case("spec:\n  serviceAccountName: nvidia-operator\n  image: nvidia-a\n", 0, name="values.yaml"),
         Case("{{- /* nvidia.com/gpu */ -}}\na: {{ .Values.resource }}\n", 0, name="templates/a.yaml"),
         Case(
             "apiVersion: v1\nkind: Pod\nspec:\n  runtimeClassName: nvidia\n  containers:\n  - resources:\n      limits:\n"
@@ -50,6 +55,7 @@ RULE = Rule(
         ),
         Case("resources:\n  limits: {nvidia.com/gpu: 1}\nnodeSelector:\n  nvidia.com/gpu.product: A100\n", 2, name="values.yaml"),
         Case('{{- if .Values.limits "nvidia.com/gpu" }}\na: 1\n{{- end }}\n', name="templates/a.yaml"),
+        Case("spec:\n  nodeSelector:\n    accelerator: nvidia-tesla-t4\n", name="values.yaml"),
         Case('resources: {"nvidia.com/mig-1g.5gb": 1}\n', name="task.yaml"),
         Case("kubectl get nodes -l nvidia.com/gpu.present=true\n", name="run.sh"),
         Case("services:\n  a:\n    image: x\n    devices:\n      - /dev/nvidia0:/dev/nvidia0\n", name="docker-compose.yml"),

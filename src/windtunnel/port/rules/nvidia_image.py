@@ -11,8 +11,8 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _IMAGE = re.compile(
-    r"(?<![\w./\-])(?:docker\.io/|docker://|[\w.\-]+\.[a-z]{2,}/(?:[\w\-]+/)*)?"
-    r"(?:nvcr\.io/[\w./\-]+(?:[:@][\w.\-${}:]+)?"
+    r"(?<![\w.\-])(?:(?<=//)|(?<!/))(?:docker\.io/|docker://|[\w.\-]+\.[a-z]{2,}/(?:[\w\-]+/)*)?"
+    r"(?:nvcr\.io[/#][\w./\-]+(?:[:@][\w.\-${}:]+)?"
     r"|nvidia/(?:cuda|cudagl|tensorrt|pytorch|tritonserver|dcgm-exporter|k8s-device-plugin|container-toolkit|driver|gpu-operator)"
     r"(?:[:@][\w.\-${}:]+)?(?![\w/])"
     r"|(?:pytorch/[\w\-]+|[\w.\-]+/[\w./\-]+|[\w.\-]+)(?:[:@](?=[\w.\-${}]*(?:cuda|[\-_.]cu(?:\d{2,3}\b|\$)|cudnn|-gpu\b))[\w.\-${}]+)"
@@ -25,7 +25,7 @@ _WHERE = re.compile(
     r"|(?:export[ \t]+)?\w*IMAGE\w*[ \t]*[:?]?=[ \t]*[\"']?)"
     r"|\bdocker[ \t]+(?:run|pull|build|create)\b(?:\\\r?\n|[^\n]){0,1000}?"
     r"(?=[\s\"'](?:docker\.io/)?(?:nvcr\.io/|nvidia/|pytorch/))[\s\"']"
-    r"|docker://",
+    r"|docker://|--container-image[= ][\"']?",
     re.M | re.I,
 )
 
@@ -59,6 +59,8 @@ RULE = Rule(
         Case("jobs:\n  a:\n    container:\n      image: nvidia/cuda:12.1.0-base\n", name=".github/workflows/a.yml"),
         Case("services:\n  a:\n    image: 'nvcr.io/nvidia/tritonserver:24.01-py3'\n", name="compose.yml"),
         Case("docker run --rm -it nvidia/cuda:12.1.0-base nvidia-smi\n", name="run.sh"),
+        Case("srun --container-image=nvcr.io#nvidia/pytorch:23.10-py3 python t.py\n", name="job.slurm"),
+        Case("enroot import docker://nvcr.io#nvidia/pytorch:23.10-py3\n", name="run.sh"),
         Case("Bootstrap: docker\nFrom: nvidia/cuda:12.1.0-base\n", name="a.def"),
     ),
     hints=(b"nvidia/", b"nvcr.io", b"cuda", b"cudnn", b"-cu1", b"-gpu"),
