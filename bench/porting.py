@@ -21,6 +21,10 @@ OPERATORS = HERE / "measured" / "operators.csv"
 MOST_LINES = 200_000
 """Lines of Python of a package that is fixed as a whole; three are larger, and would take most of an hour."""
 
+BLIND = {"held-out": (0.949, 0.964), "test": (0.952, 0.970)}
+"""Recall and precision of a split when it was measured for the last time before anybody looked at it, on 2026-11-22. Rules have
+been written by looking at all splits since, so what they reach on them now says less than this."""
+
 
 @dataclass
 class Labelled:
