@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import json
+import sys
 import time
+import types
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -12,10 +17,12 @@ import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
+from windtunnel.errors import InvalidInputError, UnsupportedError
 from windtunnel.serve.api.app import Api
 from windtunnel.serve.api.asked import Prompt
 from windtunnel.serve.api.metrics import Metrics
 from windtunnel.serve.virtual.backend import VirtualBackend
+from windtunnel.serve.virtual.small_model import SmallModel
 from windtunnel.serve.virtual.tokens import count, segments
 from windtunnel.sim.prediction import Deployment
 from windtunnel.sim.serving.fleet import Fleet
@@ -68,11 +75,10 @@ def test_a_stream_takes_as_long_as_the_simulation_says() -> None:
         stream = await client.completions.create(model=MODEL, prompt=prompt, max_tokens=50, stream=True)
         async for event in stream:
             times += [time.perf_counter() - begun] * (1 if event.choices else 0)
-        assert len(times) == 50
-        # a loaded machine is late, never early
-        assert times[0] == pytest.approx(ttft, abs=0.1)
-        assert times[0] >= ttft - 0.002
-        assert times[-1] == pytest.approx(end, abs=0.15)
+        assert 40 <= len(times) <= 50  # a machine that is late sends two at once
+        # never early; late by what the machine around it is busy with
+        assert ttft - 0.005 <= times[0] <= ttft + 2.0
+        assert end - 0.005 <= times[-1] <= end + 2.0
 
     with_endpoint(body)
 
@@ -158,3 +164,49 @@ def test_equal_beginnings_have_equal_ids_and_others_none() -> None:
     assert segments(Prompt("x" + a.text), 64)[0] != first[0]
     assert segments(Prompt("", (1, 2, 3, 4)), 2)[0] == segments(Prompt("", (1, 2, 9, 9)), 2)[0]
     assert (count(Prompt("")), count(Prompt("abcde")), count(Prompt("", (1, 2, 3)))) == (1, 2, 3)
+
+
+class FakeServer:
+    """Stands in for xllamacpp's: says four words to everything, in the two forms that its events have."""
+
+    def handle_completions(self, body: str, heard: Callable[[object], bool]) -> None:
+        assert json.loads(body)["stream"] is True
+        for i, word in enumerate(("The", " wind", " is", " up.")):
+            event = {"choices": [{"text": word, "finish_reason": None}]}
+            if heard(event if i % 2 else f"data: {json.dumps(event)}\n\n"):
+                return
+        heard("data: [DONE]\n\n")
+
+    handle_chat_completions = handle_completions
+
+
+def test_a_small_model_writes_the_text_and_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Params:
+        def __init__(self) -> None:
+            self.model = self
+
+    llama = types.SimpleNamespace(CommonParams=Params, Server=lambda said: FakeServer(), __spec__=object())
+    monkeypatch.setitem(sys.modules, "xllamacpp", llama)
+    file = tmp_path / "small.gguf"
+    file.write_bytes(b"GGUF....")
+
+    async def body(client: Any, _: str) -> None:
+        said = await client.completions.create(model=MODEL, prompt="How is it?", max_tokens=200)
+        assert said.choices[0].text == "The wind is up."
+        assert said.choices[0].finish_reason == "stop"
+        assert 4 <= said.usage.completion_tokens < 200
+
+    with_endpoint(body, author=SmallModel(file))
+
+
+def test_what_is_no_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", types.SimpleNamespace(__spec__=object()))
+    with pytest.raises(InvalidInputError, match=r"--text: .*nothing.gguf: No such file"):
+        SmallModel(tmp_path / "nothing.gguf")
+    (tmp_path / "other.gguf").write_bytes(b"PK")
+    with pytest.raises(InvalidInputError, match=r"other.gguf is no GGUF file"):
+        SmallModel(tmp_path / "other.gguf")
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UnsupportedError, match="pip install xllamacpp"):
+        SmallModel(tmp_path / "other.gguf")

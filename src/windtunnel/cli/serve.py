@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -26,6 +27,12 @@ ISL, OSL = 1024, 256
 @click.option("--speed", type=Rate(MOST_SPEED, "times"), default=1.0, help="2: twice as fast as the deployment; 0.5: half; 1.")
 @click.option("--isl", type=TOKENS, default=ISL, help="Input tokens for which the caches are laid out; 1,024.")
 @click.option("--osl", type=TOKENS, default=OSL, help="Output tokens likewise, and of answers whose length is left open; 256.")
+@click.option(
+    "--text",
+    type=click.Path(path_type=Path),
+    metavar="FILE.gguf",
+    help="A small real model that writes the text; filler without.",
+)
 @click.option("--seed", type=int, default=0, help="Of failures; 0.")
 @fleet_options
 @json_option
@@ -34,9 +41,9 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
 
     MODEL is a name of the catalogue (`windtunnel models`), a config.json, or a folder that holds one. All live requests share
     one simulated engine: tokens come when that deployment would give them under the load that is really there. The text is
-    filler, a word a token. Serves /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics until it is
-    interrupted. With --doctor: what this machine has, which versions of its software go together, and what does not; the exit
-    status is 1 unless all is well.
+    filler, a word a token, or that of a small real model (--text). Serves /v1/chat/completions, /v1/completions, /v1/models,
+    /health and /metrics until it is interrupted. With --doctor: what this machine has, which versions of its software go
+    together, and what does not; the exit status is 1 unless all is well.
     """
     if doctor:
         from windtunnel.cli.doctor import print_doctor
@@ -68,11 +75,19 @@ def _serve(fleet: Any, model: str, notes: list[str], said: dict[str, Any]) -> No
     from windtunnel.serve.api.metrics import Metrics
     from windtunnel.serve.server import serve as listen
     from windtunnel.serve.virtual.backend import VirtualBackend
+    from windtunnel.serve.virtual.small_model import SmallModel
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     name = said["name"] or model
     backend = VirtualBackend(
-        fleet, isl=said["isl"], osl=said["osl"], name=name, speed=said["speed"], seed=said["seed"], answer_tokens=said["osl"]
+        fleet,
+        isl=said["isl"],
+        osl=said["osl"],
+        name=name,
+        speed=said["speed"],
+        seed=said["seed"],
+        answer_tokens=said["osl"],
+        author=SmallModel(said["text"]) if said["text"] else None,
     )
 
     def ready(url: str) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
 from windtunnel.serve.api.refusal import RefusedError, overloaded
 from windtunnel.serve.virtual.tokens import count, segments
-from windtunnel.serve.virtual.words import words
+from windtunnel.serve.virtual.words import Author, Filler, Text
 from windtunnel.sim.serving.fleet import Fleet
 from windtunnel.sim.serving.live import Live
 from windtunnel.sim.serving.request import Request, Task
@@ -24,19 +23,12 @@ ANSWER_TOKENS = 256
 SEGMENT_TOKENS = 64
 """Beginnings that prompts share are told apart in steps of so many tokens, or of a block where that is more."""
 
-Speak = Callable[[Asked, Prompt], Iterator[str]]
-"""The text of an answer, a token at a time, without end."""
-
-
-def _words(asked: Asked, prompt: Prompt) -> Iterator[str]:
-    return words(prompt.text or str(prompt.ids))
-
 
 class VirtualBackend:
     """One simulated fleet that all live requests share.
 
     isl, osl: lengths for which its caches are laid out. speed: simulated seconds in a real one. answer_tokens: of an answer
-    whose length the client leaves open. clock: seconds, never backwards.
+    whose length the client leaves open. author: of the text, words without one. clock: seconds, never backwards.
     """
 
     def __init__(
@@ -49,12 +41,13 @@ class VirtualBackend:
         speed: float = 1.0,
         seed: int = 0,
         answer_tokens: int = ANSWER_TOKENS,
-        speak: Speak = _words,
+        author: Author | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.simulation = Simulation(fleet, isl, osl, seed=seed)
         self.live = Live(self.simulation)
-        self.speed, self.answer_tokens, self._speak, self._clock = speed, answer_tokens, speak, clock
+        self.speed, self.answer_tokens, self._clock = speed, answer_tokens, clock
+        self._author: Author = author or Filler()
         spec = self.simulation.main.of.spec
         self._models = (Model(name or fleet.deployment.model, int(time.time()), "windtunnel", spec.max_context),)
         block = self.simulation.main.settings.block_tokens
@@ -99,7 +92,7 @@ class VirtualBackend:
         if isinstance(task, str):
             code = "context_length_exceeded" if task == TOO_LONG else None
             raise RefusedError(f"{tokens} tokens in and {wanted} out are {task}", param="prompt", code=code)
-        answer = _Answer(self, task, tokens, self._speak(asked, prompt), asked)
+        answer = _Answer(self, task, tokens, self._author.write(asked, prompt, wanted), asked)
         self._answers[task.id] = answer
         self._wake()
         return answer
@@ -153,14 +146,15 @@ class VirtualBackend:
         for answer in self._answers.values():
             answer.fail(overloaded("the endpoint is closing"))
         self._answers.clear()
+        self._author.close()
 
 
 class _Answer:
     """One answer on its way; tokens that came together are one piece."""
 
-    def __init__(self, of: VirtualBackend, task: Task, tokens: int, text: Iterator[str], asked: Asked) -> None:
+    def __init__(self, of: VirtualBackend, task: Task, tokens: int, text: Text, asked: Asked) -> None:
         self.prompt_tokens, self.cached_tokens = tokens, 0
-        self._of, self._task, self._text, self._stops = of, task, text, asked.stop
+        self._of, self._task, self._text, self._stops, self._ignore_end = of, task, text, asked.stop, asked.ignore_end
         self._ready: asyncio.Event = asyncio.Event()
         self._tokens, self._done = 0, False
         self._error: RefusedError | None = None
@@ -183,16 +177,18 @@ class _Answer:
                 raise self._error
             self.cached_tokens = self._task.hit
             tokens, self._tokens = self._tokens, 0
-            text = "".join(itertools.islice(self._text, tokens))
+            text = self._text.take(tokens)
             stop = next((found for found in self._stops if found in said + text), None)
             if stop is not None:
                 kept = (said + text)[: (said + text).index(stop)]
                 yield Piece(kept[len(said) :], tokens, "stop")
                 return
             said = (said + text)[-max(map(len, self._stops)) :] if self._stops else ""
-            yield Piece(text, tokens, "length" if self._done else "")
-            if self._done:
+            ended = self._text.ended and not self._ignore_end
+            yield Piece(text, tokens, "stop" if ended else "length" if self._done else "")
+            if self._done or ended:
                 return
 
     async def aclose(self) -> None:
+        self._text.close()
         self._of.leave(self._task)
