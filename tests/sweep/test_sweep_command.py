@@ -244,7 +244,16 @@ def test_a_ray_worker_that_dies_costs_its_own_point(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_cluster_that_is_not_there(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("auto", "no cluster at auto: "),
+        ("127.0.0.1:1", "no cluster at 127.0.0.1:1: "),
+        ("here", "'here' is no address; write host:6379, ray://host:10001, auto or local"),
+        ("127.0.0.1:x", "'127.0.0.1:x' has no port; write host:6379"),
+    ],
+)
+def test_a_cluster_that_is_not_there(address: str, said: str, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("ray")
-    assert run(["sweep", str(file), "--ray", "auto"]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("windtunnel: --ray: no cluster at auto: ")
+    assert run(["sweep", str(file), "--ray", address]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"windtunnel: --ray: {said}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from windtunnel.cli.as_json import Json
 from windtunnel.cli.render import UNKNOWN, Sheet, count, number, time_text
 from windtunnel.sweep.best import Best
-from windtunnel.sweep.columns import INPUTS
+from windtunnel.sweep.columns import COLUMNS, INPUTS
 from windtunnel.sweep.file import Sweep
 from windtunnel.sweep.journal import Row
 
@@ -76,6 +76,6 @@ def sweep_json(asked: Sweep, out: Path, best: Best) -> Json:
         "outcomes": best.outcomes,
         "reasons": best.reasons,
         "measure": best.measure.column,
-        "best": best.rows,
+        "best": [{name: row.get(name) for name, _ in COLUMNS} for row in best.rows],
         "note": best.note or None,
     }

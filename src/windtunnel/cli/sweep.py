@@ -133,8 +133,9 @@ def _run(asked: Sweep, journal: Journal, ray: str | None, jobs: int) -> bool:
     from windtunnel.sweep.run import Progress, keep, pending
     from windtunnel.sweep.workers import local
 
-    to_do = sum(1 for _ in pending(asked.points(), journal))
-    progress = Progress(to_do, kept=len({point.key for point in asked.points() if point.key in journal}))
+    keys = {point.key for point in asked.points()}
+    to_do = sum(key not in journal for key in keys)
+    progress = Progress(to_do, kept=len(keys) - to_do)
     jobs = max(min(jobs, to_do), 1)
     where = f"on Ray ({ray})" if ray else f"in {jobs} process{'es' * (jobs > 1)}"
     before = f", {progress.kept:,} done before" if progress.kept else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from windtunnel.sweep.point import Point
 from windtunnel.sweep.workers import AHEAD, PAUSE_S, Answer, Answered
 
 HERE = "local"
+REACH_S = 5.0
 
 
 def check_ray() -> None:
@@ -31,8 +33,9 @@ def cluster(points: Iterable[Point], answer: Answer, address: str, jobs: int) ->
     Raises InvalidInputError where nobody answers at the address.
     """
     check_ray()
+    _check_address(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what a task without accelerators sees; spares a warning
     import ray
 
     quiet: dict[str, Any] = {"include_dashboard": False, "num_cpus": jobs} if address == HERE else {}
@@ -44,6 +47,21 @@ def cluster(points: Iterable[Point], answer: Answer, address: str, jobs: int) ->
         yield from _answers(ray, iter(points), answer)
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raises InvalidInputError where nothing listens: Ray itself would try for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon:
+        if address not in (HERE, "auto"):
+            raise InvalidInputError("--ray", f"'{address}' is no address; write host:6379, ray://host:10001, auto or local")
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+    except ValueError:
+        raise InvalidInputError("--ray", f"'{address}' has no port; write host:6379")
+    except (OSError, OverflowError) as error:
+        raise InvalidInputError("--ray", f"no cluster at {address}: {error}")
 
 
 def _answers(ray: Any, points: Iterator[Point], answer: Answer) -> Iterator[Answered]:

@@ -85,7 +85,7 @@ class Journal:
         return found
 
     def add(self, rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Writes rows through to the disk."""
+        """Writes rows through to the disk. Raises InvalidInputError where it takes no more."""
         assert self._file is not None
         file, places = self._file, {}
         place = file.seek(0, os.SEEK_END)
@@ -95,9 +95,12 @@ class Journal:
             places[key] = (place, row["outcome"])
             place += len(line)
             lines.append(line)
-        file.write(b"".join(lines))
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            file.write(b"".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise InvalidInputError("--out", f"{self.path} cannot be written: {error.strerror}")
         for key, (at, outcome) in places.items():
             self._places[key] = at
             (self._again.add if outcome in AGAIN else self._again.discard)(key)

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from windtunnel import __version__
-from windtunnel.errors import UnsupportedError
+from windtunnel.errors import InvalidInputError, UnsupportedError
 from windtunnel.sweep.columns import COLUMNS
 from windtunnel.sweep.journal import Row
 
@@ -22,7 +22,7 @@ def check_parquet() -> None:
 
 
 def write_parquet(path: Path, rows: Iterable[Row]) -> int:
-    """Writes the rows, column by column as ``COLUMNS`` has them, and returns how many there are."""
+    """Writes the rows with the columns of ``COLUMNS``, and returns how many there are. Raises InvalidInputError."""
     check_parquet()
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,6 +37,8 @@ def write_parquet(path: Path, rows: Iterable[Row]) -> int:
                 writer.write_table(pa.Table.from_pylist(batch, schema))
                 count += len(batch)
         new.replace(path)
+    except OSError as error:
+        raise InvalidInputError("--out", f"{path} cannot be written: {error.strerror or error}")
     finally:
         new.unlink(missing_ok=True)
     return count
