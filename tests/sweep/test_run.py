@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sweep import answers
@@ -82,6 +82,7 @@ def written(path: Path, count: int) -> bytes:
     return path.read_bytes()
 
 
+@settings(max_examples=40)  # each writes through to the disk
 @given(st.data())
 def test_a_journal_that_was_cut_anywhere_keeps_its_whole_lines_and_goes_on(data: st.DataObject) -> None:
     from tempfile import TemporaryDirectory

@@ -142,7 +142,7 @@ def environment() -> dict[str, str]:
 def test_what_was_stopped_goes_on_where_it_was(how: signal.Signals, status: int, tmp_path: Path) -> None:
     file, out = tmp_path / "s.toml", tmp_path / "s.parquet"
     file.write_text(
-        f'{BASE.replace("= 60", "= 4000")}on = "h20"\n[grid]\nconcurrency = {list(range(50, 62))}\n', encoding="utf-8"
+        f'{BASE.replace("= 60", "= 2000")}on = "h20"\n[grid]\nconcurrency = {list(range(50, 62))}\n', encoding="utf-8"
     )
     journal = tmp_path / "s.parquet.journal"
     with subprocess.Popen(
