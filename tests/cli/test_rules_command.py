@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -109,10 +109,11 @@ def test_a_check_takes_no_third_of_a_second() -> None:
     command = [sys.executable, "-m", "windtunnel", "rules", *CASES["rules-check-h20"]]
     taken = []
     for _ in range(5):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True, env=environment)
-        taken.append(time.perf_counter() - start)
-    assert min(taken) <= 0.3
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) <= 0.3  # of CPU: other tests run beside this one
 
 
 def test_a_check_loads_no_tables_and_no_report() -> None:

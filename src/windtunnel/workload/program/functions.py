@@ -71,8 +71,8 @@ class Functions(TorchFunctionMode):
             kwargs = {**kwargs, "device": self.place(kwargs["device"])}
         if func in _PLACED:
             args = tuple(self.place(a) if isinstance(a, (str, torch.device)) else a for a in args)
-        # arguments of a kind that answers for itself (types), such as torch.fx's while it traces, are asked below
-        if isinstance(func, FunctionType) and func.__module__ in _MADE_OF_OTHERS and not types:
+        # arguments of a kind that answers for itself, such as torch.fx's while it traces, are asked below
+        if isinstance(func, FunctionType) and func.__module__ in _MADE_OF_OTHERS and _PLAIN.issuperset(types):
             with self:  # the functions that it calls come here as well, attention within multi-head attention for one
                 return torch._C._skip_one_hop_torch_function(func, types, args, kwargs)
         return func(*args, **kwargs)
@@ -171,6 +171,8 @@ _ABSENT = frozenset({"cuda", "xpu"})
 
 _MADE_OF_OTHERS = frozenset({"torch.nn.functional", "torch.functional"})
 """Modules whose functions are Python that calls further functions of PyTorch."""
+_PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
+"""Types that leave the answer to PyTorch."""
 
 _PLACED = {
     torch.Tensor.to, torch.Tensor.type, torch.empty, torch.zeros, torch.ones, torch.Tensor.new_empty, torch.Tensor.new_zeros,
