@@ -248,3 +248,12 @@ def test_lengths_are_drawn_as_they_are_told() -> None:
     mean = sum(drawn) / len(drawn)
     assert mean == pytest.approx(1000, rel=0.02)
     assert math.sqrt(sum((x - mean) ** 2 for x in drawn) / len(drawn)) / mean == pytest.approx(0.8, rel=0.05)
+
+
+def test_a_request_beyond_the_context_is_refused_and_the_rest_is_served() -> None:
+    from windtunnel.sim.serving.arrivals import Listed
+    from windtunnel.sim.serving.request import Request
+
+    found = simulate(Fleet(SMALL), Listed((Request(0.0, 10_000_000, 10), Request(1.0, 10, 10))))
+    assert found.refused == {"longer than the model's context": 1}
+    assert found.answered == 1

@@ -74,6 +74,10 @@ def pools(fleet: Fleet, isl: float, osl: float) -> tuple[Pool, Pool | None]:
     accept = fleet.options.mtp_accept
     if accept and not decoding.spec.mtp_layers:
         raise InvalidInputError("mtp_accept", f"{decoding.spec.id} has no multi-token-prediction layer to draft with")
+    most = decoding.spec.max_context
+    if most and isl + osl > most:  # a few that are far too long, and will be refused, must not lay out the caches
+        osl = min(osl, most / 2.0)
+        isl = most - osl
     settings = settings_of(decoding, isl, osl, fleet.options)
     main = Pool(decoding, settings, StepTimes(decoding, accept, "both", settings.chunk_tokens), fleet.replicas)
     if fleet.prefill is None:
