@@ -49,6 +49,12 @@ def test_expert_degrees_count_dies_too() -> None:
         instance(Deployment("llama-3.1-8b", "ascend-910c", tp=3))
 
 
+def test_experts_that_are_whole_on_a_package_are_whole_on_its_dies() -> None:
+    said = instance(Deployment("deepseek-r1", "ascend-910c", "w8a8_dynamic", dp=16, moe_ep=16, moe_tp=1))
+    unsaid = instance(Deployment("deepseek-r1", "ascend-910c", "w8a8_dynamic", dp=16, moe_ep=16))
+    assert (unsaid.parallel.moe_ep, unsaid.parallel.moe_tp) == (said.parallel.moe_ep, said.parallel.moe_tp) == (32, 1)
+
+
 def test_a_supernode_is_one_domain() -> None:
     of = instance(Deployment("deepseek-r1", "ascend-910c", "int8", dp=32, system="cloudmatrix-384"))
     assert of.costs.links.domain == 768

@@ -120,11 +120,13 @@ def _on_devices(spec: ModelSpec, package: Chip, deployment: Deployment) -> tuple
         return package, llm.parallel_plan(spec, deployment)
     n = package.devices
     device = chip(_DEVICES[package.id])
-    spread = replace(deployment, dp=deployment.dp * n, moe_ep=deployment.moe_ep * n if deployment.moe_tp else deployment.moe_ep)
+    # experts that are whole on a package, or cut so many ways, stay so: then there are more groups of them
+    experts = deployment.moe_ep * n if deployment.moe_tp or deployment.moe_ep > 1 else deployment.moe_ep
+    spread = replace(deployment, dp=deployment.dp * n, moe_ep=experts)
     latent = any(layer.attention is not None and layer.attention.kind == "mla" for layer in spec.layers)
     if latent and deployment.dp > 1:
         return device, llm.parallel_plan(spec, spread)
-    wider = replace(deployment, tp=deployment.tp * n, moe_ep=deployment.moe_ep * n if deployment.moe_tp else deployment.moe_ep)
+    wider = replace(deployment, tp=deployment.tp * n, moe_ep=experts)
     try:
         return device, llm.parallel_plan(spec, wider)
     except ParallelismError:
