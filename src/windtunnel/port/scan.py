@@ -135,19 +135,23 @@ def scan_bytes(
 
 
 def findings_in(
-    source: Source, targets: frozenset[str] = frozenset(TARGETS), asked: frozenset[str] | None = None
+    source: Source, targets: frozenset[str] = frozenset(TARGETS), asked: frozenset[str] | None = None, beside: bytes = b""
 ) -> list[Finding]:
-    """What the rules find in one source, suppressions not heeded. Raises SyntaxError for Python that does not parse."""
+    """What the rules find in one source, suppressions not heeded. Raises SyntaxError for Python that does not parse.
+
+    beside: what hints are looked for in too. A notebook's cell may use what another cell imports.
+    """
     if source.language == "notebook":
         found: list[Finding] = []
+        cells = b"\n".join(cell.text.encode() for cell in source.cells)
         for cell in source.cells:
             try:
-                found.extend(findings_in(cell, targets, asked))
+                found.extend(findings_in(cell, targets, asked, cells))
             except SyntaxError:
                 continue  # a cell of other syntax; the others are read
         found.sort(key=lambda f: (f.place, f.rule))
         return found
-    raw = source.raw or source.text.encode()
+    raw = beside or source.raw or source.text.encode()
     rules = [
         rule
         for rule in rules_for(source.language)

@@ -51,12 +51,16 @@ _SAID = re.compile(
     r"(?:echo|printf|Write-(?:Host|Error|Warning))\b(?:[ \t]+-\w+)*[ \t]+[\"'][^\"'\n]*$",
     re.M,
 )
+# what Python within a script prints, but not what it prints the value of
+_PRINTED = re.compile(r"\bprint\(\s*(?:f\"(?:[^\"{}\n]|\{[^{}\n]*\})*|f'(?:[^'{}\n]|\{[^{}\n]*\})*|\"[^\"\n]*|'[^'\n]*)\Z")
 
 
 def is_said(match: re.Match[str]) -> bool:
     """Whether a place of a script lies in a text that echo prints, and is not itself run for it or written to a file."""
     text, start = match.string, match.start()
     line = text.rfind("\n", 0, start) + 1
+    if _PRINTED.search(text, line, start):
+        return True
     said = None
     for said in _SAID.finditer(text[line:start]):  # noqa: B007  the last
         pass

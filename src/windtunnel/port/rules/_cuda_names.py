@@ -40,7 +40,7 @@ NAME = re.compile(
     r"|(?:at|c10|torch)::(?!Cuda(?=\b))(?:\w*(?:Cuda|CuDNN|Cudnn)[A-Z]?\w*)\b|PhiloxCudaState\b"
     r"|CUDA(?:RT)?API\b|CUDA_CALLBACK\b|CUDART_CB\b|(?:CUDNN|CUBLAS|CUSPARSE|CUSOLVER|CURAND|CUFFT)(?:WIN)?API\b"
     r"|(?:c10d|torch|::c10d)::(?:\w+::)*(?:ProcessGroupNCCL|nccl)\b(?:::\w+)*"
-    r"|(?:cub|thrust|cutlass|cute|cooperative_groups|nvcuda|nvtx3|nvinfer1|cuco|rmm|raft)::(?:\w+::)*\w+|cuda::(?:(?:std|ptx|device|experimental|mr)::\w+|(?:atomic|barrier|pipeline|latch|thread_scope|memory_order|memcpy_async|(?:counting|binary)_semaphore|annotated_ptr|access_property|aligned_size|proclaim|apply_access|associate_access|discard_memory|ceil_div|stream_ref)\w*)"
+    r"|(?:cub|thrust|cutlass|cute|cooperative_groups|nvcuda|nvtx3|nvinfer1|cuco|rmm|raft)::(?:\w+::)*\w+|cuda::(?:(?:std|ptx|device|experimental|mr)::\w+|(?:atomic|barrier|pipeline|latch|thread_scope|memory_order|memcpy_async|(?:counting|binary)_semaphore|annotated_ptr|access_property|aligned_size|proclaim|apply_access|associate_access|discard_memory|ceil_div|stream_ref|make_\w+_(?:iterator|transform)|\w+_iterator\b|maximum|minimum|proclaim_return_type|fast_mod_div|round_up|round_down|mdspan|shared_memory_mdspan|device_memory_mdspan|host_memory_mdspan|warp_shuffle|get_device|devices\b|event|stream\b)\w*)"
     r"|(?<=using namespace )(?:cub|thrust|cutlass|cute|cooperative_groups|nvcuda|nvinfer1)\b"
     r"|(?<== )(?:cub|thrust|cooperative_groups|nvcuda)(?=\s*;)"
     rf"|cuda(?:{_RUNTIME})(?=[A-Z0-9_])\w*|cuda(?:Malloc|Free|Memcpy|Memset|Success|Launch|Error|Extent|Pos|Array|Limit|UUID_t)\b"
@@ -58,7 +58,7 @@ NAME = re.compile(
     r"|(?:make_)?cu(?:Float|Double)?Complex\b|cuC(?:add|sub|mul|div|abs|real|imag|fma|onj)f?\b"
     rf"|CU[a-z]{{3}}\w+|CU(?:GL|d3d|egl|ipc|jit|mem|ctx|tex)\w+|CU_(?:{_DRIVER_CONSTANT})(?:_\w+)?\b|CUDBG_\w+|CUDA_CB\b"
     r"|(?:Optional|Multi)?CUDA(?:Stream|MultiStream)?Guard\b|CUDAStream(?:CaptureModeGuard)?\b|CUDAEvent\b|CUDACachingAllocator(?:::\w+)*|CUDAGeneratorImpl\b"
-    r"|CUDAGraph\b|CUDAHooks\b|CUDAContext\b|ProcessGroupNCCL(?:::\w+)*|NCCLComm\b"
+    r"|(?:\w+::)*(?:ActivityType|ProfilerState)::CUDA\w*\b|KINETO_(?:GPU|CUDA)\b|(?:THRUST|CUB|CCCL|CUTLASS|LIBCUDACXX|CUDA_CCCL)_(?:(?:MAJOR|MINOR|SUBMINOR|PATCH)(?:_VERSION)?|VERSION(?:_MAJOR|_MINOR|_PATCH)?)\b|CUDAGraph\b|CUDAHooks\b|CUDAContext\b|ProcessGroupNCCL(?:::\w+)*|NCCLComm\b"
     r"|getCurrentCUDA(?:Stream|BlasHandle|SparseHandle)|getDefaultCUDAStream|setCurrentCUDAStream|getStreamFromPool|getCudnnHandle"
     r"|THCState\b|THC(?:uda|Caching|Tensor|Stream)\w+|kDLCUDA\w*|THCCeilDiv|THCNumerics\w*"
     r"|nv_(?:bfloat16|fp8)\w*|__nv_\w+|__CUDA_ARCH(?:_\w+)?__\b|__CUDA_ARCH_(?:FEAT|SPECIFIC|FAMILY)\w+|CUDART_\w+"
@@ -82,7 +82,7 @@ _PUBLIC = frozenset(
         "cudaEventDisableTiming", "cudaLaunch", "curandStatus", "cudaErrorCode",
     }
 )  # fmt: skip
-_HINT = re.compile(r"cu|CU|nccl|NCCL|thrust|nv|NV|coop|THC|OPTIX|rmm::|raft::|npp|Cud|CuDNN|optix|StreamFromPool")
+_HINT = re.compile(r"cu|CU|nccl|NCCL|thrust|THRUST|nv|NV|coop|THC|OPTIX|rmm::|raft::|npp|Cud|CuDNN|optix|StreamFromPool")
 _DEFINED = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.M)
 
 
@@ -91,13 +91,16 @@ _DECLARED = re.compile(
     r"(\w+)[ \t]*\([^;{}()=]*\)[ \t]*(?:const[ \t]*)?(?:noexcept[ \t]*)?[;{]",
     re.M,
 )
+_CLASSES = re.compile(r"\b(?:class|struct)\s+(\w+)\s*(?:final\b\s*)?(?::(?!:)[^;{]*)?\{")
+_MADE = re.compile(r"(?<![\w:])(\w+)::~?\1\s*\(")
 _PARAMETERS = re.compile(r"\((?:[ \t]*|void|[^()]*\w[\s*&]+\w+[^()]*)\)[^()]*$")
 
 
 def own_names(text: str) -> frozenset[str]:
     """Macros that a file defines and functions that it declares itself: its own, whatever they are called."""
     declared = (m.group(1) for m in _DECLARED.finditer(text) if _HINT.search(m.group(1)) and _PARAMETERS.search(m.group()))
-    return frozenset((*_DEFINED.findall(text), *declared))
+    # X::X( makes, and X::~X( ends, what the file itself defines
+    return frozenset((*_DEFINED.findall(text), *declared, *_CLASSES.findall(text), *_MADE.findall(text)))
 
 
 def names(text: str) -> Iterator[re.Match[str]]:

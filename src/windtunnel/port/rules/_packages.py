@@ -94,6 +94,8 @@ def _commands(text: str) -> Iterator[Package]:
     for command in _INSTALL.finditer(text):
         offset = command.start("arguments")
         takes_value = False
+        cloned = False
+        clones = command.group().lstrip().startswith("git")
         for argument in _ARGUMENT.finditer(command["arguments"]):
             word = argument.group()
             if takes_value or word.startswith("-"):
@@ -102,7 +104,10 @@ def _commands(text: str) -> Iterator[Package]:
             at = offset + argument.start()
             if word[0] in "\"'":
                 word, at = word[1:-1], at + 1
+            if clones and cloned:
+                break  # the folder that it goes to
             match = _WHEEL.match(word) or _GIT.match(word) or _CONDA.match(word)
+            cloned = True
             if match:
                 yield _package(match, at)
 

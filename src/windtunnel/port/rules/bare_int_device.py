@@ -13,6 +13,7 @@ from windtunnel.port.source import Source
 
 _INDEX = re.compile(r"(?:^|_)rank$|^(?:gpu|gpu_?id|device_?id|device_?index|gpu_?index|idx|ordinal)$", re.I)
 _INDICES = re.compile(r"(?:^|_)(?:devices|device_ids|gpus|gpu_ids)$", re.I)
+_RANK = re.compile(r"(?:^|_)rank$|^gpu_?id$|^device_?(?:id|index)$", re.I)
 _INDEX_CALLS = (
     "torch.cuda.current_device", "torch.distributed.get_rank", "torch.distributed.get_node_local_rank",
     "torch.accelerator.current_device_index",
@@ -27,7 +28,8 @@ def find(source: Source) -> Iterator[Finding]:
             yield source.finding(RULE, *python.span(call.func))
             continue
         moves = isinstance(call.func, ast.Attribute) and call.func.attr == "to"
-        if (moves or name == "torch.device") and len(call.args) == 1 and _is_number(call.args[0]):
+        number = (moves or name == "torch.device") and len(call.args) == 1 and _is_number(call.args[0])
+        if number or (moves and len(call.args) == 1 and not call.keywords and _is_rank(python, call.args[0])):
             yield source.finding(RULE, *python.span(call.args[0]))
         for word in ("device", "map_location", "output_device"):
             given = keyword(call, word)
@@ -54,6 +56,15 @@ def _is_index(python: PythonTree, node: ast.expr) -> bool:
     return isinstance(node, ast.Name | ast.Attribute) and bool(_INDEX.search(_last(node)))
 
 
+def _is_rank(python: PythonTree, node: ast.expr) -> bool:
+    """Whether what a tensor is moved to is a rank, by its name, and was not made a device before."""
+    if isinstance(node, ast.Name):
+        bound = python.binding(node)[1]
+        if isinstance(bound, ast.Call) and not _is_index(python, bound):
+            return False
+    return isinstance(node, ast.Name | ast.Attribute) and bool(_RANK.search(_last(node)))
+
+
 def _last(node: ast.expr) -> str:
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
@@ -77,7 +88,9 @@ RULE = Rule(
         Case("x.to(1, 2)\n", 0),
         Case("run(device=0)\n", 0, note="nothing says that this is PyTorch's"),
         Case('import torch\nd = torch.device(name)\ne = torch.device("cuda", rank)\nf = torch.device(f"cuda:{rank}")\n', 0),
+        Case('import torch\nrank = torch.device("cpu")\nx = x.to(rank)\ny = y.to(ranks)\nz = z.to(rank, 1)\n', 0),
         Case("x = x.to(0)\n"),
+        Case("x = x.to(self.config.local_rank)\ny = model.to(rank)\n", 2),
         Case("import torch\nd = torch.device(rank)\ne = torch.device(args.local_rank)\nf = torch.device(devices[-1])\n", 3),
         Case("import torch\nd = torch.device(rank % torch.cuda.device_count())\n"),
         Case("import torch\nm = torch.nn.DataParallel(m, device_ids=[0, 1])\n"),
@@ -86,7 +99,12 @@ RULE = Rule(
     ),
     hints=(
         *(f"{before}{digit}".encode() for before in (".to(", "device(", "device=", "map_location=") for digit in range(10)),
-        b"device_ids",
+        b"rank)",
+        b"gpu_id)",
+        b"gpuid)",
+        b"device_id",
+        b"device_index",
+        b"deviceid",
         b"torch.device(",
         b" device(",
     ),

@@ -16,7 +16,7 @@ _CMAKE = re.compile(
     r"|NVTX|CUPTI|CUTENSOR|cuTENSOR|CUSPARSELT|cuSPARSELt|CUDSS|cudss|NVSHMEM|NVJPEG|nvJPEG|nvcomp|OptiX|NVML|NvInfer|CUFILE|CUBLAS)\b)"
     r"|\b(?i:enable_language|check_language)\s*\(\s*(?P<language>CUDA)\b|\b(?i:project)\s*\(\s*\w+[^()\"]{0,300}?\b(?P<project>CUDA)\b"
     r"|(?<!\w)(?P<compiler>CMAKE_CUDA_\w+)|(?<![\w${])(?P<name>CUDA_ARCHITECTURES|CUDA_SEPARABLE_COMPILATION|CUDA_RESOLVE_DEVICE_SYMBOLS|CUDA_STANDARD(?:_REQUIRED)?"
-    r"|CUDA_RUNTIME_LIBRARY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
+    r"|CUDA_RUNTIME_LIBRARY|CUDA_VISIBILITY_PRESET|CUDA_EXTENSIONS|CUDA_(?:PTX|CUBIN|FATBIN|OPTIX)_COMPILATION|CUDA_COMPILER_LAUNCHER|CUDA_LINKER_LAUNCHER|CUDA_CLANG_TIDY|CUDA_NVCC_FLAGS\w*|CUDA_ARCH_LIST|TORCH_CUDA_ARCH_LIST|CUDA_PROPAGATE_HOST_FLAGS)(?![\w}])"
     r"|\bfind_library\s*\(\s*\w+\s[^()]{0,300}?(?<=[\s\"])(?P<sought>(?:lib)?(?:cuda|cudart\w*|cublas\w*|cudnn\w*|cufft|curand|cusolver|cusparse|nccl\w*|nvrtc|nvToolsExt"
     r"|nvidia-ml|nvinfer|cutensor|cupti))(?=[\s)\".])"
     r"|\bfind_program\s*\(\s*\w+\s[^()]{0,200}?(?<=[\s\"/])(?P<program>nvcc|nvidia-smi|ptxas)(?=[\s)\"])|\bCOMMAND\s+\"?(?P<run>nvcc|nvidia-smi|ptxas)(?=[\s)\"])"
@@ -81,6 +81,7 @@ RULE = Rule(
         Case("target_link_libraries(x PRIVATE CUDA::cudart CUDA::cublas)\ncuda_add_library(y a.cu)\n", 3),
         Case("TARGET_LINK_LIBRARIES(x PRIVATE cudart cublas)\nFIND_PACKAGE(CUDA)\nCUDA_ADD_LIBRARY(y a.cu)\n", 4),
         Case("find_library(L NAMES cudart HINTS /x)\nfind_program(N nvcc)\ninclude(FindCUDA)\nset(GGML_CUDA ON)\n", 4),
+        Case("set_target_properties(x PROPERTIES CUDA_VISIBILITY_PRESET hidden CUDA_PTX_COMPILATION ON)\n", 2),
         Case("find_package(NVTX)\nfind_package(TENSORRT REQUIRED)\n", 2),
         Case('list(APPEND LINKER_LIBS -Wl,-x cudart_static)\nset(MY_LIBRARIES "cublas" m)\n', 2),
         Case("target_compile_options(x PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-O3>)\n"),

@@ -12,11 +12,21 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _SWITCH = re.compile(
-    r"(?<![\w\-])-D[ ]?(?P<name>(?!CUDA_HAS)(?:\w+_)?(?:CUDA|CUBLAS|CUDNN|NCCL|TENSORRT|NVCC)(?:_\w+)?)(?::\w+)?="
+    r"(?<![\w\-])-D[ ]?(?P<name>(?!CUDA_HAS)(?:\w+_)?(?:CUDA|CUBLAS|CUDNN|NCCL|TENSORRT|NVCC)(?:_\w+)?|CUDAToolkit_ROOT)"
+    r"(?::\w+)?="
     r"(?![\"']?(?i:off|0|false|no|n)\b)"
 )
+# what follows is a macro of the project's own, not another project's switch
+_MACRO = re.compile(
+    r"\b(?i:target_compile_definitions\s*\(|add_(?:compile_)?definitions\s*\(|(?:target_|add_)compile_options\s*\("
+    r"|(?:set|list)\s*\(\s*(?:append\s+)?\w*(?:flags|defines|definitions|defs)\b)[^()]*\Z"
+)
+_FAR = 2000
+"""Characters before a switch in which the command that it stands in is looked for."""
 _ON = re.compile(r"[\"']?(?i:on|1|true|yes|y)\b")
-_VALUED = re.compile(r"CMAKE_CUDA_\w+|CUDA_(?:TOOLKIT_ROOT_DIR|ARCH\w*|NVCC_\w+|HOST_COMPILER)|TORCH_CUDA_ARCH_LIST")
+_VALUED = re.compile(
+    r"CMAKE_CUDA_\w+|CUDAToolkit_ROOT|CUDA_(?:TOOLKIT_ROOT_DIR|ARCH\w*|NVCC_\w+|HOST_COMPILER)|TORCH_CUDA_ARCH_LIST"
+)
 
 # a program told by a variable to build with NCCL or to speak through it
 _NCCL = re.compile(r"(?<![\w$\-])[A-Z]\w*_(?:GPU_\w+|BACKEND|COMM\w*)[\"']?\s*[=:]\s*[\"']?(?P<library>NCCL|nccl)\b")
@@ -35,7 +45,9 @@ def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _NCCL):
         yield source.finding(RULE, *match.span("library"))
     for match in code_matches(source, _SWITCH):
-        if _selects(match):
+        if _selects(match) and not (
+            source.language == "build" and _MACRO.search(match.string[max(0, match.start() - _FAR) : match.start()])
+        ):
             yield source.finding(RULE, *match.span("name"))
 
 
@@ -57,6 +69,15 @@ RULE = Rule(
     cases=(
         Case("# -DGGML_CUDA=on\ncmake -DGGML_CUDA=off -DUSE_CUDNN=0 -DGGML_METAL=on -DMY_CUDAX=on ..\n", 0, name="run.sh"),
         Case('print("use -DGGML_CUDA=OFF")\n', 0, name="a.py"),
+        Case(
+            "target_compile_definitions(x PRIVATE -DX_USE_CUDA=1)\nadd_definitions(-DUSE_NCCL=1)\n"
+            "list(APPEND MY_FLAGS -DUSE_CUDA=1)\n",
+            0,
+            name="CMakeLists.txt",
+            note="macros of the project's own",
+        ),
+        Case("ExternalProject_Add(g CMAKE_ARGS -DGGML_CUDA=ON)\n", name="CMakeLists.txt"),
+        Case("cmake -DCUDAToolkit_ROOT=$CUDA_HOME ..\n", name="run.sh"),
         Case('CMAKE_ARGS="-DGGML_CUDA=on" pip install x\n', name="run.sh"),
         Case("cmake -D USE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=80 -DWITH_CUBLAS:BOOL=ON ..\n", 3, name="run.sh"),
         Case("RUN MINE_GPU_OPERATIONS=NCCL pip install mine\n", name="Dockerfile"),

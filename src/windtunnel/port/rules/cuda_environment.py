@@ -12,7 +12,7 @@ from windtunnel.port.rules._libraries import spelled
 from windtunnel.port.source import Source
 
 _NAMES = re.compile(
-    r"(CUDA_(?!VISIBLE_DEVICES|DEVICE_ORDER)\w+|CUDACXX|CUDAARCHS|NCCL_\w+|TORCH_NCCL_\w+|CUBLAS(LT)?_\w+|CUDNN_\w+|TORCH_CUDA_\w+|"
+    r"(CUDA_(?!VISIBLE_DEVICES|DEVICE_ORDER)\w+|CUDACXX|CUDAARCHS|CUDAToolkit_ROOT|NCCL_\w+|TORCH_NCCL_\w+|CUBLAS(LT)?_(?:WORKSPACE|LOG|HEURISTICS|HOME|PATH|ROOT|LIB|INCLUDE|DIR|EMULATION)\w*|CUDNN_\w+|TORCH_CUDA_\w+|"
     r"PYTORCH_CUDA_ALLOC_CONF|PYTORCH_NVML_\w+|TORCH_CUDNN_\w+|NVIDIA_(?!VISIBLE_DEVICES)\w+|NVTE_\w+|FORCE_CUDA|NVCC_\w+|"
     r"TORCH_ALLOW_TF32_\w+|TRITON_PTXAS_PATH|XFORMERS_\w+)$"
 )
@@ -41,6 +41,8 @@ RULE = Rule(
     cases=(
         Case('print("CUDA_HOME is not set")\n', 0, note="a message"),
         Case('import os\nos.environ["MY_CUDA_FLAG"] = "1"\n', 0, note="the program's own"),
+        Case('order = "CUBLASLT_ORDER_COL"\n', 0, note="a constant of the library"),
+        Case('import os\nos.environ["CUBLASLT_LOG_LEVEL"] = "2"\nroot = os.environ.get("CUDAToolkit_ROOT")\n', 2),
         Case('import os\nos.environ["NCCL_DEBUG"] = "INFO"\n'),
         Case('import os\nenv = dict(os.environ, NCCL_DEBUG="INFO")\n'),
         Case('import os\nhome = os.getenv("CUDA_HOME")\n'),

@@ -24,7 +24,8 @@ _WITHOUT = (
     "auto-gptq", "autoawq", "autoawq-kernels", "block-sparse-attn", "causal-conv1d", "cut-cross-entropy", "cutlass", "deep-ep",
     "deep-gemm", "deepspeed-kernels", "diff-gaussian-rasterization", "exllamav2", "exllamav3", "fast-hadamard-transform",
     "fbgemm-gpu", "flash-linear-attention", "fused-ssim", "gptqmodel", "grouped-gemm", "gsplat", "kaolin", "mamba-ssm",
-    "megablocks", "minkowskiengine", "natten", "nvdiffrast", "quack-kernels", "sgl-kernel", "spconv", "tilelang",
+    "megablocks", "minkowskiengine", "natten", "nv-grouped-gemm", "nvdiffrast", "quack-kernels", "sgl-kernel",
+    "sglang-kernel", "spconv", "tilelang",
     "tiny-cuda-nn", "tinycudann", "tokenspeed-mla", "triton-nightly", "triton-windows",
 )  # fmt: skip
 NAMES = dict.fromkeys(_WITHOUT, "") | _WITH_COUNTERPART

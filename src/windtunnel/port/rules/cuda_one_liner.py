@@ -36,6 +36,13 @@ RULE = Rule(
     cases=(
         Case("# torch.cuda.is_available()\npython -c 'import torch; print(torch.__version__)'\n", 0, name="run.sh"),
         Case("python -c 'import torch; print(torch.accelerator.is_available())'\n", 0, name="run.sh"),
+        Case(
+            "python - <<E\nprint(f\"torch.version.cuda={v!r}\")\nprint('torch.cuda.is_available():', x)\nE\n",
+            0,
+            name="run.sh",
+            note="a message",
+        ),
+        Case('python - <<E\nprint(f"{torch.version.cuda}", torch.cuda.device_count())\nE\n', 2, name="run.sh"),
         Case("N=$(python -c 'import torch; print(torch.cuda.device_count())')\n", name="run.sh"),
         Case('RUN python -c "import torch; assert torch.version.cuda"\n', name="Dockerfile"),
         Case("jobs:\n  a:\n    steps:\n    - run: python -c 'import torch; torch.cuda.init()'\n", name=".github/workflows/a.yml"),

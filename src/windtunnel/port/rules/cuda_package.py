@@ -13,7 +13,7 @@ from windtunnel.port.rules._packages import packages
 from windtunnel.port.source import Source
 
 _NAMES = re.compile(
-    r"nvidia|nvidia-.+|cuda|cuda-(?:python|bindings|core|cccl|pathfinder|toolkit"
+    r"nvidia|nvidia-(?!sphinx-theme|riva-client|pyindex$).+|cuda|cuda-(?:python|bindings|core|cccl|pathfinder|toolkit"
     r"|nvcc|runtime|libraries|cudart|compiler|version|tools).*|cudatoolkit.*"
     r"|cudnn|nccl|cutensor|cusparselt|libcu\w+(?:-dev)?|pytorch-cuda|pytorch-gpu|cupy|cupy-cuda.+|cupy-rocm.*"
     r"|pycuda|pyculib|scikit-cuda|numba-cuda"
@@ -21,13 +21,14 @@ _NAMES = re.compile(
     r"|cudf.*|cuml.*|cugraph.*|cucim.*|cuvs.*|cuspatial.*|rmm|rmm-cu.*|pylibraft.*|raft-dask.*|dask-cuda"
     r"|ucx-py.*|nvtabular|nvtx|pynvml|py3nvml"
     r"|gpustat|nvitop|gputil|pynvvideocodec|pynvjpeg|dali.*|warp-lang|transformer-engine.*"
-    r"|nvmath-python.*|nvshmem4py.*|pytorch-quantization"
+    r"|nvmath-python.*|nvshmem4py.*|pytorch-quantization|cufile-python|kvikio"
     r"|.+-cu1[0-4]\d?|.+-cuda1[0-4]\dx?|.+-cuda1[0-4]x?|.+-cuda"
 )
 _PINNED = re.compile(r"[\"'](?P<name>(?:nvidia-[a-z][a-z\-]*-cu1\d|cupy-cuda1\dx))(?=[\"' ;=<>~!])")
 _EXTRAS = re.compile(r"[\[,]\s*(?:cu1\d{1,2}|cuda[\w\-]*|gpu|nvidia[\w\-]*|tensorrt[\w\-]*)\s*[\],]", re.I)
 # a wheel's name where a script holds it in a variable or asks for its version
 _TOKEN = re.compile(
+    r"(?<!\b[aA][sS] )(?<!FROM )(?<!target: )(?<!--target )(?<!--from=)"  # the name of an image's stage
     r"(?<![\w/:.\-$])[a-z][a-z0-9_]*(?:-[a-z0-9_]+)*-cu(?:da)?1[0-4]\d?x?(?![\w\-/:])|(?<![\w\-/.])(?:cudatoolkit|pytorch-cuda)(?=\s*[=<>]{1,2}\s*\d)"
     r"|(?<![\w/.\-])nvidia-(?:cublas|cuda-(?:runtime|nvrtc|cupti|nvcc)|cudnn|cufft|curand|cusolver|cusparse|cusparselt|nccl|nvjitlink|nvtx|nvshmem"
     r"|cutlass-dsl|ml-py|modelopt|cudnn-frontend)(?=\[|[=<>~!]=)"
@@ -83,11 +84,19 @@ RULE = Rule(
     find=find,
     cases=(
         Case('[project]\nname = "mine"\n[project.optional-dependencies]\nall = ["mine[cuda]"]\n', 0, name="pyproject.toml"),
+        Case(
+            "FROM base AS image-cu129\nFROM image-cu129\nCOPY --from=image-cu129 /a /b\n",
+            0,
+            name="Dockerfile",
+            note="a stage's name",
+        ),
+        Case("nvidia-sphinx-theme\nnvidia-riva-client\n", 0, note="nothing of these runs on a GPU"),
         Case("# nvidia-cublas-cu12\ntorch>=2.4\ntorchvision\nonnxruntime\nfaiss-cpu\ncuda_stub_mine==1\ntritonclient\n", 0),
         Case('[project]\nname = "x-cuda"\nkeywords = ["cuda", "nvidia"]\ndependencies = ["torch"]\n', 0, name="pyproject.toml"),
         Case('[tool.mypy]\nmodule = ["cupy.*"]\n[tool.isort]\nknown_third_party = "cupy"\n', 0, name="pyproject.toml"),
         Case("Metadata-Version: 2.1\nRequires-Dist: cupy\n", 0, name="PKG-INFO", note="generated from what is read elsewhere"),
         Case("pip install torch -r requirements-cuda.txt\npip install ./cuda\n", 0, name="run.sh"),
+        Case("cufile-python\n"),
         Case("nvidia-cublas-cu12==12.1\ncupy-cuda12x  # fast\nonnxruntime-gpu; sys_platform == 'linux'\n", 3),
         Case("jax[cuda12]==0.4\nhumming-kernels[cu13]\nquack-kernels[cu13]\n", 2, note="the third is another rule's"),
         Case('[project]\ndependencies = [\n  "torch",\n  "pynvml>=11",  # memory\n]\n[x]\ny = ["cupy"]\n', name="pyproject.toml"),

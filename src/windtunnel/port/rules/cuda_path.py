@@ -11,7 +11,7 @@ from windtunnel.port.rules._code import code_matches
 from windtunnel.port.source import Source
 
 _PATH = re.compile(
-    r"/(?:usr/local|opt|usr/lib)/(?:cuda|nvidia(?=/(?:lib|bin)))(?:-\d[\d.]*|-\$\{?\w+\}?)?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+"
+    r"/(?:usr/local|opt|usr/lib)/(?:cuda|nvidia(?=/(?:lib|bin)))(?:-\d[\d.]*|-\$\{?\w+\}?|-\$\([^()\n]*\))?(?=[/:\"'\s;)}\]]|$)[\w./\-]*|/opt/nvidia/[\w./\-]+"
     r"|(?<![\w\-])(?:/[\w./\-]*/)?lib(?:cuda|cudart|cublas|cublasLt|cudnn\w*|nccl|cufft|curand|cusparse|cusolver|nvrtc|nvToolsExt|cupti|nvinfer|nvidia-\w+)"
     r"(?:\.so(?:\.[\d*]+)*|\.a)(?![\w.])"
     r"|NVIDIA\\? GPU\\? Computing\\? Toolkit[\\/]+CUDA[\w.\\/]*",
@@ -40,6 +40,7 @@ RULE = Rule(
         Case("# ls /usr/local/cuda\nls /usr/local/cudan /data/cuda/x\n", 0, name="run.sh"),
         Case("ls libcudabot.so libcuda.sock mylibcuda.so\n", 0, name="run.sh"),
         Case("ln -s /usr/lib/x86_64/libcuda.so.1 x; echo libnvidia-opencl.so.1\n", 2, name="run.sh"),
+        Case("ldconfig /usr/local/cuda-$(echo $V | cut -d. -f1,2)/compat/\n", name="run.sh"),
         Case("export PATH=/usr/local/cuda-11.8/bin:$PATH\nls /usr/local/cuda\n", 2, name="run.sh"),
         Case("RUN ln -s /usr/local/cuda-12 /x\n", name="Dockerfile"),
         Case("include_directories(/usr/local/cuda/include)\n", name="CMakeLists.txt"),

@@ -13,7 +13,8 @@ from windtunnel.port.source import Source
 _NAMES = (
     "CUDA_LAUNCH_BLOCKING", "CUDA_DEVICE_ORDER", "CUDA_DEVICE_MAX_CONNECTIONS", "CUDA_MODULE_LOADING", "CUDA_CACHE_PATH",
     "CUDA_CACHE_DISABLE", "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
-    "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR", "CUDA_VERSION", "CUDACXX", "CUDAHOSTCXX", "CUDNN_HOME",
+    "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "CUDA_TOOLKIT_ROOT_DIR",
+    "CUDAToolkit_ROOT", "CUDA_VERSION", "CUDACXX", "CUDAHOSTCXX", "CUDNN_HOME",
     "CUDNN_PATH", "CUDNN_VERSION", "CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "PYTORCH_CUDA_ALLOC_CONF",
     "PYTORCH_NVML_BASED_CUDA_CHECK",
     "TORCH_CUDA_ARCH_LIST", "FORCE_CUDA", "USE_CUDA", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_CUDNN_V8_API_ENABLED",
@@ -77,7 +78,7 @@ def _speaks(source: Source, match: re.Match[str]) -> bool:
 RULE = Rule(
     id="cuda-variable",
     kind="capability",
-    languages=("shell", "slurm", "dockerfile", "compose", "kubernetes", "ci", "config", "build"),
+    languages=("shell", "slurm", "dockerfile", "compose", "kubernetes", "ci", "config", "build", "requirements"),
     targets=("npu", "musa", "mlu", "xpu", "mps", "cpu"),
     safety="none",
     what="Settings of CUDA, its libraries, its containers and PyTorch's CUDA build, as variables in scripts, "
@@ -99,6 +100,7 @@ RULE = Rule(
         ),
         Case("CUDA_ARCH := -gencode arch=compute_70,code=sm_70\n", 0, name="Makefile", note="another rule's"),
         Case("my_cuda_archs: all\nENV GGML_CUDA=0\n", 0, name="Dockerfile"),
+        Case('[project]\nname = "cudacxx"\n', 0, name="pyproject.toml"),
         Case("torch_cuda_arch_list: '9.0 10.0+PTX'\nenv:\n  TORCH_CUDA_ARCH_LIST: ${{ matrix.a }}\n", 2, name="c.yaml"),
         Case("ENV GGML_CUDA=1\nRUN make LLAMA_CUBLAS=1\n", 2, name="Dockerfile"),
         Case("export CUDA_LAUNCH_BLOCKING=1\n", name="run.sh"),
@@ -107,6 +109,8 @@ RULE = Rule(
         Case('ARG MY_CUDA_ARCH_LIST="9.0a;10.0a"\nENV UV_TORCH_BACKEND=cu128\n', 2, name="Dockerfile"),
         Case("services:\n  a:\n    image: x\n    environment:\n      NVIDIA_VISIBLE_DEVICES: all\n", name="compose.yml"),
         Case("env:\n  FORCE_CUDA: 1\n", name=".github/workflows/a.yml"),
+        Case('[tool.cibuildwheel.linux.environment]\nCUDACXX = "/opt/nvcc"\n', name="pyproject.toml"),
+        Case("export CUDAToolkit_ROOT=/opt/x\n", name="run.sh"),
         Case("CUDA_HOME ?= /usr/lib/cuda\n", name="Makefile"),
         Case("apiVersion: v1\nkind: Pod\nspec:\n  env:\n  - name: PYTORCH_CUDA_ALLOC_CONF\n    value: x\n", name="pod.yaml"),
     ),
@@ -118,6 +122,7 @@ RULE = Rule(
         b"_CUDA",
         b"CUDNN_",
         b"CUDACXX",
+        b"CUDAToolkit",
         b"CUDAHOSTCXX",
         b"CUBLAS_",
         b"NVIDIA_",

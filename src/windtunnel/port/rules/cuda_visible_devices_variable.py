@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from windtunnel.port.finding import Edit, Finding
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._code import code, code_matches
+from windtunnel.port.rules._code import code, code_matches, is_said
 from windtunnel.port.source import Source
 
 _NAME = re.compile(r"(?<!\w)CUDA_VISIBLE_DEVICES\b")
@@ -35,6 +35,8 @@ def find(source: Source) -> Iterator[Finding]:
         line = source.lines[source.line_column(match.start())[0] - 1]
         if any(name in line for name in _OTHERS):
             continue  # it is said for each vendor
+        if not match.string.endswith(("$", "${"), 0, match.start()) and is_said(match):
+            continue
         edits: tuple[Edit, ...] = ()
         if match.start() in assignments and line.lstrip().startswith(("export ", "CUDA_VISIBLE_DEVICES=", "env ")):
             assignment = assignments[match.start()]
@@ -67,6 +69,7 @@ RULE = Rule(
         Case("# export CUDA_VISIBLE_DEVICES=0\n", 0, name="run.sh", note="a comment"),
         Case("export MY_CUDA_VISIBLE_DEVICES=0\n", 0, name="run.sh"),
         Case("export CUDA_VISIBLE_DEVICES=0 ASCEND_RT_VISIBLE_DEVICES=0\n", 0, name="run.sh", note="said for others too"),
+        Case('echo "Selected (CUDA_VISIBLE_DEVICES=$x)"\n', 0, name="run.sh", note="a message"),
         Case("env:\n  # CUDA_VISIBLE_DEVICES: 0\n  A: 1\n", 0, name=".github/workflows/a.yml"),
         Case(
             "export CUDA_VISIBLE_DEVICES=0,1\npython t.py\n",

@@ -13,11 +13,12 @@ from windtunnel.port.source import Source
 _INDEX = re.compile(
     r"https?://[^\s\"'<>]*?(?:/whl/(?:nightly/|test/)?cu(?:\d{2,3}|\$)[^\s\"'<>,]*"
     r"|pypi\.(?:ngc\.)?nvidia\.com[^\s\"'<>,]*"
-    r"|developer\.download\.nvidia\.\w+/[^\s\"'<>]*|helm\.ngc\.nvidia\.com[^\s\"'<>]*|nvidia\.github\.io/[^\s\"'<>]*|-cu1\d\d[^\s\"'<>]*|/cu1\d\d/[^\s\"'<>]*)"
+    r"|developer\.download\.nvidia\.\w+/[^\s\"'<>]*|helm\.ngc\.nvidia\.com[^\s\"'<>]*|nvidia\.github\.io/[^\s\"'<>]*|-cu1\d\d[^\s\"'<>]*|/cu1\d\d(?:/[^\s\"'<>]*|(?=[\s\"'<>,;)\]]|$)))"
     r"|(?<=[\w\"'}*])\+cu(?:\d{2,3}\b|\$\{?\w+[^\s\"'};,]*\}?|(?=\$))"
     r"|(?:(?<=-c )|(?<=--channel ))nvidia(?=[\s/])|(?<=- )nvidia(?=[ \t]*\r?$)",
     re.M,
 )
+_VERSION = re.compile(r"[/\-]cu1\d\d(?!\d)")
 _BUILD = re.compile(r"(?<==)py[\d.]+_cuda[\d.]+\w*(?:_cudnn[\w.]*)?")
 # the name of such wheels, kept in a variable or given to who installs them
 _TAG = re.compile(
@@ -31,7 +32,10 @@ _TAG = re.compile(
 def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _INDEX):
         # a variable that gives the version is none of it
-        yield source.finding(RULE, match.start(), match.start() + len(match.group().split("$", 1)[0]))
+        written = match.group().split("$", 1)[0]
+        if _VERSION.search(match.group(), len(written)):
+            written = match.group()
+        yield source.finding(RULE, match.start(), match.start() + len(written))
     if source.language != "requirements":
         for match in code_matches(source, _TAG):
             yield source.finding(RULE, *match.span("tag"))
@@ -60,6 +64,8 @@ RULE = Rule(
         ),
         Case("RUN pip install torch --index-url https://download.pytorch.org/whl/nightly/cu121\n", name="Dockerfile"),
         Case('[[tool.uv.index]]\nname = "t"\nurl = "https://download.pytorch.org/whl/cu128"\n', name="pyproject.toml"),
+        Case("pip install --extra-index-url https://wheels.mine.ai/nightly/cu130 x\n", name="run.sh"),
+        Case('url="https://wheels.mine.ai/${sha}/cu130"\n', name="run.sh"),
         Case("RUN curl -O https://developer.download.nvidia.com/compute/cuda/repos/x/a.deb\n", name="Dockerfile"),
         Case("dependencies:\n  - pytorch=1.12.1=py3.9_cuda11.3_cudnn8.3.2_0\n", name="environment.yml"),
         Case('ARG TORCH_BACKEND="cu130"\nRUN uv pip install --torch-backend=cu128 torch\n', 2, name="Dockerfile"),

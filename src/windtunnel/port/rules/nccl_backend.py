@@ -13,7 +13,7 @@ from windtunnel.port.rule import Case, Rule
 from windtunnel.port.source import Source
 
 _BACKEND_NAME = re.compile(r"backend|^pg_|process_group", re.I)
-_STARTS = re.compile(r"process_?group|init_?(?:dist|ddp)|(?:dist|ddp)\w*_init|setup_?(?:dist|ddp)")
+_STARTS = re.compile(r"process_?group|init_?(?:dist|ddp)|(?:dist|ddp)\w*_init|setup_?(?:dist|ddp)|collective_?group")
 _CALLS = (
     "torch.distributed.init_process_group",
     "torch.distributed.new_group",
@@ -27,6 +27,7 @@ _LIBRARY = (
 )  # fmt: skip
 _LIBRARIES_OF_OTHERS = frozenset({"hccl", "mccl", "cncl", "xccl", "ccl", "rccl"})
 MIXED = "the string names several libraries"
+OTHER = "it is asked of another library than torch.distributed, which knows NCCL and gloo alone"
 OWN_API = "it is NCCL's own interface, without a counterpart elsewhere"
 
 
@@ -42,13 +43,22 @@ def find(source: Source) -> Iterator[Finding]:
             torch = torch_name(python)
             text = f"{torch}.distributed.get_default_backend_for_device({DEVICE_TYPE})"
             exact = value == "nccl" and python.text(constant)[1:-1] == value
-            edits = (Edit(*python.span(constant), text),) if exact else ()
-            yield found(source, RULE, constant, edits, (*TYPE,), unfixed="" if edits else "not written as 'nccl'")
+            other = _other_library(python, constant)
+            edits = (Edit(*python.span(constant), text),) if exact and not other else ()
+            yield found(
+                source, RULE, constant, edits, (*TYPE,), unfixed="" if edits else OTHER if other else "not written as 'nccl'"
+            )
         elif re.fullmatch(r"(\w+:\w+,)*cuda:nccl(,\w+:\w+)*", value):
             yield found(source, RULE, constant, unfixed=MIXED)
     for node in python.uses(*_LIBRARY):
         if not (isinstance(python.parent(node), ast.Attribute) and python.resolve(node) != "torch.cuda.nccl"):
             yield found(source, RULE, node, unfixed=OWN_API)
+
+
+def _other_library(python: PythonTree, node: ast.AST) -> bool:
+    """Whether the call that takes a string is not PyTorch's: ``ray.util.collective.init_collective_group``."""
+    call = next((a for a in python.ancestors(node) if isinstance(a, ast.Call | ast.stmt)), None)
+    return isinstance(call, ast.Call) and "collective_group" in ast.unparse(call.func)
 
 
 def _is_backend(python: PythonTree, node: ast.AST, depth: int = 0) -> bool:
@@ -161,6 +171,7 @@ RULE = Rule(
             3,
             None,
         ),
+        Case('import torch\nfrom ray.util import collective\ncollective.init_collective_group(2, 0, "nccl", "g")\n', 1, None),
         Case("import torch\nif torch.distributed.is_nccl_available():\n    pass\n", 1, None),
     ),
     hints=(b"nccl", b"NCCL"),

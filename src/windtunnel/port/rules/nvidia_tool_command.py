@@ -16,7 +16,9 @@ _TOOLS = (
 _COMMAND = re.compile(
     rf"(?:^[ \t]*@?|[;&|(`][ \t]*|\b(?:srun|time|exec|sudo|then|do|else|run:|RUN|command:|which|-v)[ \t]+"
     rf"|[\w)}}]/|[:?]?=[ \t]*|-[ \t]+)"
-    rf"(?P<tool>{_TOOLS})(?=$|[\s;|&)`])(?!\s*=)",
+    rf"(?P<tool>{_TOOLS})(?=$|[\s;|&)`])(?!\s*=)"
+    # Python within a script
+    rf"|(?<=\(\[[\"'])(?P<listed>{_TOOLS})(?=[\"'][,\]])",
     re.M,
 )
 _NAMED = re.compile(r"(?P<name>\bNVCC)[ \t]*[:?]?=[^\n]*\Z")
@@ -26,12 +28,13 @@ def find(source: Source) -> Iterator[Finding]:
     for match in code_matches(source, _COMMAND):
         if is_said(match):
             continue
-        tool = match["tool"]
+        group = "tool" if match["tool"] else "listed"
+        tool = match[group]
         advice = "Build the kernels only where nvcc is found, and let the package work without them." if tool == "nvcc" else ""
         # NVCC ?= $(CUDA_HOME)/bin/nvcc: the variable and what it holds are one place
-        named = _NAMED.search(match.string, match.string.rfind("\n", 0, match.start("tool")) + 1, match.start("tool"))
-        start = named.start("name") if named and source.language == "build" else match.start("tool")
-        yield source.finding(RULE, start, match.end("tool"), advice=advice)
+        named = _NAMED.search(match.string, match.string.rfind("\n", 0, match.start(group)) + 1, match.start(group))
+        start = named.start("name") if named and source.language == "build" else match.start(group)
+        yield source.finding(RULE, start, match.end(group), advice=advice)
 
 
 RULE = Rule(
@@ -47,6 +50,8 @@ RULE = Rule(
     cases=(
         Case("# nvcc --version\necho about nvcc\nncu_dir=1\n", 0, name="run.sh"),
         Case("torchrun --nproc_per_node 8 t.py\n", 0, name="run.sh", note="neutral"),
+        Case("python - <<E\nx = names['nvcc']\nE\n", 0, name="run.sh"),
+        Case("python - <<E\nimport subprocess\nsubprocess.run(['nvcc', '--version'])\nE\n", name="run.sh"),
         Case("nvcc -o a a.cu\nnsys profile python t.py\n", 2, name="run.sh"),
         Case("srun nsys profile -o x python t.py\n", name="job.slurm"),
         Case("a.o: a.cu\n\tnvcc -c a.cu\n", name="Makefile"),
