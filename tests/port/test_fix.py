@@ -16,7 +16,7 @@ from windtunnel.port.finding import Edit
 from windtunnel.port.fix import fix, fix_bytes, fix_text
 from windtunnel.port.notebook import cells_of, written_back
 from windtunnel.port.rewrite import applied
-from windtunnel.port.scan import findings_in
+from windtunnel.port.scan import FileReport, findings_in, scan_bytes
 from windtunnel.port.source import Source
 
 USE = 'x = torch.ones(1, device="cuda")\n'
@@ -180,6 +180,20 @@ def test_notebook_keeps_its_bytes() -> None:
         assert result.text.count("\n") >= text.count("\n")
         assert '"text": ' in result.text
         json.loads(result.text)
+
+
+def test_a_cell_is_looked_through_for_what_another_imports() -> None:
+    def cell(source: str) -> dict[str, object]:
+        return {"cell_type": "code", "source": source, "outputs": [], "metadata": {}}
+
+    def found(first: str) -> list[str]:
+        text = json.dumps({"cells": [cell(first), cell("with amp.autocast():\n    pass")], "metadata": {}})
+        report = scan_bytes("a.ipynb", text.encode(), "notebook")
+        assert isinstance(report, FileReport)
+        return [f"{f.place.cell} {f.rule}" for f in report.findings]
+
+    assert found("from torch import amp") == []
+    assert found("from torch.cuda import amp") == ["1 autocast-cuda"]
 
 
 def test_notebook_commands_are_read_and_stay_what_they_are() -> None:

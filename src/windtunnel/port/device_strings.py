@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -416,6 +416,7 @@ class _Flow:
             if isinstance(above, ast.stmt):
                 break
             test = above
+        own = branch
         while branch is not None:
             above = self.python.parent(branch)  # type: ignore[assignment]
             chained = (isinstance(above, ast.If) and above.orelse == [branch]) or (
@@ -424,12 +425,35 @@ class _Flow:
             if not chained:
                 break
             branch = above
-        tests = [test]
-        while isinstance(branch, ast.If | ast.IfExp):
-            tests.append(branch.test)
-            rest = branch.orelse
-            branch = rest if isinstance(rest, ast.IfExp) else rest[0] if isinstance(rest, list) and len(rest) == 1 else None
-        return any(string(n) in OTHERS for t in tests for n in ast.walk(t) if isinstance(n, ast.Constant))
+        asked: list[ast.AST] = [test]
+        while isinstance(branch, ast.If | ast.IfExp) and branch is not own:
+            asked.append(branch.test)
+            branch = branch.orelse if isinstance(branch, ast.IfExp) else branch.orelse[0]
+        if isinstance(own, ast.If | ast.IfExp):
+            asked.append(own.test)
+            later, ends_in_else = branches_after(own)
+            # without an else, a third accelerator does nothing at all
+            asked += later if ends_in_else else []
+        return names_others(asked)
+
+
+def branches_after(branch: ast.If | ast.IfExp) -> tuple[list[ast.expr], bool]:
+    """The tests of the branches that follow one, and whether the last of all is an else."""
+    tests: list[ast.expr] = []
+    while True:
+        rest = branch.orelse
+        if isinstance(rest, list) and len(rest) == 1 and isinstance(rest[0], ast.If):
+            branch = rest[0]
+        elif isinstance(rest, ast.IfExp):
+            branch = rest
+        else:
+            return tests, bool(rest)
+        tests.append(branch.test)
+
+
+def names_others(tests: Iterable[ast.AST]) -> bool:
+    """Whether one of the tests names an accelerator besides CUDA."""
+    return any(string(n) in OTHERS for t in tests for n in ast.walk(t) if isinstance(n, ast.Constant))
 
 
 _TORCH_FAMILY = frozenset(

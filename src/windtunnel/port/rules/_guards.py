@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from windtunnel.port.device_strings import branches_after, names_others
 from windtunnel.port.python import PythonTree
 
 _ONLY_CUDA = (
@@ -14,6 +15,7 @@ _ONLY_CUDA = (
     "transformer_engine.", "triton.", "tensorrt.", "nvidia.",
 )  # fmt: skip
 GUARDS = "the branch that it guards needs CUDA itself; port that first"
+OTHERS_FOLLOW = "a branch that follows is another accelerator's own; name the others beside it"
 
 
 def guards_cuda_only(python: PythonTree, node: ast.AST) -> str:
@@ -31,6 +33,18 @@ def guards_cuda_only(python: PythonTree, node: ast.AST) -> str:
             later = above.values[above.values.index(below) + 1 :] if below in above.values else []
             if any(_needs_cuda(python, value) for value in later):
                 return GUARDS
+        if isinstance(above, ast.stmt):
+            return ""
+        below = above
+    return ""
+
+
+def others_follow(python: PythonTree, node: ast.AST) -> str:
+    """The reason to leave a comparison at ``node`` alone: another accelerator would no longer come to the branch that it has."""
+    below = node
+    for above in python.ancestors(node):
+        if isinstance(above, ast.If | ast.IfExp) and above.test is below:
+            return OTHERS_FOLLOW if names_others(branches_after(above)[0]) else ""
         if isinstance(above, ast.stmt):
             return ""
         below = above

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from windtunnel.port.finding import Finding
 from windtunnel.port.neutral import NOT_PLAIN, device_edit, found
 from windtunnel.port.rule import Case, Rule
-from windtunnel.port.rules._guards import guards_cuda_only
+from windtunnel.port.rules._guards import guards_cuda_only, others_follow
 from windtunnel.port.source import Source
 
 
@@ -15,7 +15,7 @@ def find(source: Source) -> Iterator[Finding]:
     for spelled in source.python.device_strings:
         if spelled.role == "compare":
             edits = device_edit(source.python, spelled.node)
-            guarded = guards_cuda_only(source.python, spelled.node)
+            guarded = guards_cuda_only(source.python, spelled.node) or others_follow(source.python, spelled.node)
             yield found(source, RULE, spelled.node, () if guarded else edits, unfixed=guarded or ("" if edits else NOT_PLAIN))
 
 
@@ -39,6 +39,11 @@ RULE = Rule(
             0,
             note="branches for others",
         ),
+        Case(
+            'import torch\nif device.type == "cuda":\n    f()\nelif device.type == "mps":\n    g()\nelse:\n    h()\n',
+            0,
+            note="branches for others, and one for all the rest",
+        ),
         Case('import torch\nif device.type in ("cuda", "xpu"):\n    pass\n', 0, note="others are offered"),
         Case('import torch\nif backend == "cuda":\n    pass\n', 0, note="no device"),
         Case('import torch\nok = device.type == "cuda"\n', 1, _TOP + "ok = device.type == _DEVICE_TYPE\n"),
@@ -53,6 +58,12 @@ RULE = Rule(
             1,
             None,
             note="what it guards is CUDA's own",
+        ),
+        Case(
+            'import torch\nif device.type == "cuda":\n    f()\nelif device.type == "mps":\n    g()\n',
+            1,
+            None,
+            note="no branch for a third, but mps keeps its own",
         ),
     ),
     hints=(b"cuda",),
