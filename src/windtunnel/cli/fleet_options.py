@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from windtunnel.cli.params import CHIPS, DEGREE, MOST_REQUESTS, TOKENS, Count, Duration, OnChip, Precision, Rate, Version
+from windtunnel.cli.params import DEGREE, INSTANCES, MOST_REQUESTS, TOKENS, Count, Duration, OnChip, Precision, Rate, Version
 from windtunnel.errors import InvalidInputError, UnsupportedError
 from windtunnel.sim.prediction import Deployment
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from windtunnel.sim.serving.fleet import Fleet
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+REPAIR_S = 600.0
 
 
 class Long(Duration):
@@ -34,8 +36,8 @@ _WHERE = (
         "--prefill", "prefill", type=OnChip(), help="In place of --on: what prefills, and how many chips one instance takes."
     ),
     click.option("--decode", "decode", type=OnChip(), help="With --prefill: what decodes."),
-    click.option("--replicas", type=CHIPS, default=1, help="Instances of --on or --decode; 1."),
-    click.option("--prefill-replicas", type=CHIPS, default=1, help="Instances of --prefill; 1."),
+    click.option("--replicas", type=INSTANCES, default=1, help="Instances of --on or --decode; 1."),
+    click.option("--prefill-replicas", type=INSTANCES, default=1, help="Instances of --prefill; 1."),
 )
 _HOW = (
     click.option(
@@ -75,7 +77,7 @@ _HOW = (
         "--mtp-accept", type=Rate(15.0, "tokens", zero=True), default=0.0, help="Tokens a decode step yields beyond the first."
     ),
     click.option("--mtbf", type=Long(), default=0.0, help="Mean time between failures of an instance: 500h."),
-    click.option("--repair", type=Long(), default=600.0, help="Time until it is back; 10min."),
+    click.option("--repair", type=Long(), default=REPAIR_S, help="Time until it is back; 10min."),
     click.option(
         "--parameters", type=click.Path(path_type=Path), metavar="FILE.toml", help="Parameters that `windtunnel fit` wrote."
     ),
@@ -102,6 +104,18 @@ def check_on(said: dict[str, Any]) -> None:
     """Raises InvalidInputError unless it is said on what, once."""
     if (said["on"] is None) == (said["prefill"] is None) or (said["prefill"] is None) != (said["decode"] is None):
         raise InvalidInputError("--on", "say on what: --on CHIP:N, or --prefill CHIP:N with --decode CHIP:N")
+    if said["prefill"] is None:
+        check_moot(said, "--prefill", prefill_replicas=1, prefill_tp=None, prefill_pp=None, prefill_dp=None, prefill_ep=None,
+                   kv_link=None)  # fmt: skip
+    if not said["mtbf"]:
+        check_moot(said, "--mtbf", repair=REPAIR_S)
+
+
+def check_moot(said: dict[str, Any], without: str, **defaults: Any) -> None:
+    """Raises InvalidInputError for an option that was set and changes nothing, since ``without`` is not given."""
+    for name, default in defaults.items():
+        if said[name] != default:
+            raise InvalidInputError(f"--{name.replace('_', '-')}", f"changes nothing without {without}; leave it out")
 
 
 def fleet_of(model: str, spec: ModelSpec, said: dict[str, Any]) -> tuple[Fleet, list[str]]:

@@ -151,6 +151,7 @@ def _short(value: object) -> str:
 
 TOKENS = Count(MOST_TOKENS, "tokens")
 CHIPS = Count(MOST_CHIPS, "chips")
+INSTANCES = Count(MOST_CHIPS, "instances")
 DEGREE = Count(MOST_CHIPS, "ways")
 
 

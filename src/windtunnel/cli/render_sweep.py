@@ -19,8 +19,8 @@ def sweep_sheet(asked: Sweep, best: Best) -> Sheet:
     sheet = Sheet()
     points = sum(best.outcomes.values())
     counted = ", ".join(f"{n:,} {outcome}" for outcome, n in best.outcomes.items())
-    whole = "" if points == asked.count else f" of {asked.count:,}"
-    sheet.line(f"{points:,}{whole} points: {counted}" if points else f"none of {asked.count:,} points is done")
+    told = count(points, "point") if points == asked.count else f"{points:,} of {count(asked.count, 'point')}"
+    sheet.line(f"{told}: {counted}" if points else f"none of {count(asked.count, 'point')} is done")
     varied = [name for name in asked.varied if name in INPUTS]
     sheet.table(
         f"Best by {best.measure.told}",

@@ -10,7 +10,7 @@ import click
 
 from windtunnel.cli.as_typed import AsTyped, typed
 from windtunnel.cli.files import check_readable, check_writable
-from windtunnel.cli.fleet_options import check_on, fleet_of, fleet_options, on_options
+from windtunnel.cli.fleet_options import check_moot, check_on, fleet_of, fleet_options, on_options
 from windtunnel.cli.params import (
     MOST_REQUESTS,
     TOKENS,
@@ -122,6 +122,12 @@ def asked(model: str, said: dict[str, Any]) -> tuple[Arrivals, Fleet, list[str]]
                 raise InvalidInputError(f"--{field}", f"is missing: tokens {'in' if field == 'isl' else 'out'} of a request")
     elif said["isl"] or said["osl"]:
         raise InvalidInputError("--isl", "the trace says how long its requests are; leave --isl and --osl out")
+    elif said["prefix_tokens"]:
+        raise InvalidInputError("--prefix-tokens", "the trace says how its prompts begin; leave it out")
+    if not said["requests_per_s"]:
+        check_moot(said, "--requests-per-s", burstiness=1.0)
+    if not said["prefix_tokens"]:
+        check_moot(said, "--prefix-tokens", prefixes=1)
     if said["requests"] and said["duration"]:
         raise InvalidInputError("--duration", "stands in place of --requests; give one of them")
     from windtunnel.catalog.models import model as read_model

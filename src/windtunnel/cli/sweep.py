@@ -93,7 +93,7 @@ def sweep(
 
 def _read(file: Path) -> Sweep:
     """The file, with every value in it held against its option."""
-    from windtunnel.cli.sweep_point import check, kinds
+    from windtunnel.cli.sweep_point import check, check_known, kinds
     from windtunnel.errors import WindtunnelError
     from windtunnel.sweep.file import read_sweep
 
@@ -101,6 +101,7 @@ def _read(file: Path) -> Sweep:
     for place, name, value in found.values():
         try:
             check(name, value)
+            check_known(name, value, file.absolute().parent)
         except WindtunnelError as error:
             raise InvalidInputError(f"{file.name}, {place}", str(error))
     missing = next((point for point in found.points() if "model" not in point.settings), None)
@@ -112,13 +113,15 @@ def _read(file: Path) -> Sweep:
 def _say_what_would_run(asked: Sweep, as_json: bool) -> None:
     from itertools import islice
 
+    from windtunnel.cli.render import count
+
     some = [point.command for point in islice(asked.points(), 3)]
     if as_json:
         from windtunnel.cli.as_json import dumps
 
         click.echo(dumps({"points": asked.count, "varied": asked.varied, "commands": some}))
         return
-    click.echo(f"{asked.count:,} points: {asked.told}")
+    click.echo(f"{count(asked.count, 'point')}: {asked.told}")
     for command in some:
         click.echo(f"  {command}")
     if asked.count > len(some):
@@ -127,6 +130,7 @@ def _say_what_would_run(asked: Sweep, as_json: bool) -> None:
 
 def _run(asked: Sweep, journal: Journal, ray: str | None, jobs: int) -> bool:
     """Runs what is not done; False where it was stopped before its end."""
+    from windtunnel.cli.render import count
     from windtunnel.cli.sweep_point import answer, inputs_of
     from windtunnel.cli.sweep_progress import watched
     from windtunnel.sweep.cluster import cluster
@@ -139,7 +143,9 @@ def _run(asked: Sweep, journal: Journal, ray: str | None, jobs: int) -> bool:
     jobs = max(min(jobs, to_do), 1)
     where = f"on Ray ({ray})" if ray else f"in {jobs} process{'es' * (jobs > 1)}"
     before = f", {progress.kept:,} done before" if progress.kept else ""
-    click.echo(f"{asked.count:,} points: {asked.told}{before}; {to_do:,} to run {where if to_do else ''}".rstrip(), err=True)
+    click.echo(
+        f"{count(asked.count, 'point')}: {asked.told}{before}; {to_do:,} to run {where if to_do else ''}".rstrip(), err=True
+    )
     if not to_do:
         return True
     points = pending(asked.points(), journal)

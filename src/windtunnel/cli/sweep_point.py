@@ -16,7 +16,7 @@ from windtunnel.cli.simulate import simulate as command
 from windtunnel.errors import InvalidInputError, WindtunnelError
 from windtunnel.sweep.columns import INPUTS, inputs
 from windtunnel.sweep.journal import Row
-from windtunnel.sweep.point import MODEL, Kind, Value
+from windtunnel.sweep.point import MODEL, Kind, Value, file_of
 from windtunnel.sweep.program import digest
 
 _CHIPS = ("on", "prefill", "decode")
@@ -51,6 +51,16 @@ def check(name: str, value: Value) -> None:
             param.type.convert(str(value), param, None)
         except click.ClickException as error:
             raise InvalidInputError(param.opts[0], error.format_message().rstrip("."))
+
+
+def check_known(name: str, value: Value, folder: Path) -> None:
+    """Raises WindtunnelError for a model or a chip that neither the catalogue nor ``folder`` holds."""
+    kind = kinds()[name]
+    if kind in ("model", "chip") and file_of(name, value, kind, folder)[0] is None:
+        from windtunnel.catalog.models import resolve
+        from windtunnel.plan.place import stands_for
+
+        resolve(str(value)) if kind == "model" else stands_for(str(value).rpartition(":")[0] or str(value))
 
 
 def _said(args: tuple[str, ...]) -> dict[str, Any]:

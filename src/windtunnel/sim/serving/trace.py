@@ -181,8 +181,11 @@ def _table(path: Path, layout: Layout) -> Iterator[tuple[int, _Row | None]]:
                         yield number, None
                         continue
                     raise _wrong(path, number, f"{tokens} tokens in, {out} out; at least 1 of each")
-                if not (math.isfinite(at) and tokens <= MOST_TOKENS and out <= MOST_TOKENS):
-                    raise _wrong(path, number, f"{at} s, {tokens} tokens in, {out} out is no request")
+                if not math.isfinite(at):
+                    raise _wrong(path, number, f"{columns[0]} '{cells[when][:40]}' is not a time")
+                if max(tokens, out) > MOST_TOKENS:
+                    named, place = (columns[1], read) if tokens > MOST_TOKENS else (columns[2], write)
+                    raise _wrong(path, number, f"{named} {cells[place][:20].strip()}; at most {MOST_TOKENS:,} tokens")
                 if prefix < 0 or not cells[prefix : prefix + 1] or not cells[prefix].strip():
                     yield number, (at, tokens, out, (), 0)
                     continue
