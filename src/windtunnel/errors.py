@@ -65,13 +65,13 @@ def _one_line(text: str, limit: int = 120) -> str:
 
 
 class UnknownNameError(WindtunnelError):
-    """A name that the catalogue does not hold."""
+    """A name that the catalogue does not hold. otherwise: what is said where none is near."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], otherwise: str = "") -> None:
         self.kind, self.name = kind, name
         known = list(known)
         self.nearest = nearest(name, known)
-        hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else _all_of(kind, known)
+        hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else otherwise or _all_of(kind, known)
         super().__init__(f"unknown {kind} '{_one_line(name, 80)}'{hint}")
 
 

@@ -77,7 +77,8 @@ def destination(name: str) -> Destination:
             hint = "name its group instead: --to D:1, D:4, D:5, A:5 or A:6 (Supplement 1 to part 740 lists them)"
             raise MissingFactError(f"{country} ({code})", "country group", hint)
     spelled = [place.name for place in known.places.values()] + [place.id for place in known.places.values()]
-    raise UnknownNameError("destination", name, [*spelled, *known.countries.values()])
+    hint = "; write a country or its code, as CN, or a country group, as D:5"
+    raise UnknownNameError("destination", name, [*spelled, *known.countries.values()], hint)
 
 
 def maker_country(vendor: str) -> str:
