@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import click
 
+from windtunnel.cli.interrupt import interrupts
 from windtunnel.sim.serving.simulation import Progress, Simulation
 
 QUIET_S = 1.0
@@ -21,14 +19,8 @@ QUIET_S = 1.0
 @contextmanager
 def watched(requests: int) -> Iterator[Progress]:
     """What a simulation asks whether to go on. requests: how many there will be, 0 where that is not known."""
-    shown, stopped, began = sys.stderr.isatty(), False, time.monotonic()
+    shown, began = sys.stderr.isatty(), time.monotonic()
     last, drawn = began, False
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        if stopped:
-            raise KeyboardInterrupt
-        stopped = True
 
     def progress(run: Simulation) -> bool:
         nonlocal last, drawn
@@ -41,14 +33,11 @@ def watched(requests: int) -> Iterator[Progress]:
             click.echo(
                 f"\r{share}{tally.answered:,} requests, {run.now:,.0f} s simulated, {pace:,.0f} requests/s", nl=False, err=True
             )
-        return not stopped
+        return not stopped()
 
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupt) if main else None
     try:
-        yield progress
+        with interrupts() as stopped:
+            yield progress
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
         if drawn:
             click.echo("\r\033[K", nl=False, err=True)

@@ -87,6 +87,7 @@ def sweep(
         shown = _write(asked, journal, out, measure, money)
     _show(asked, out, shown, as_json)
     if not whole:
+        click.echo("stopped before its end; the same command goes on with the rest", err=True)
         raise click.Abort
     _complain(shown, asked)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import click
 
+from windtunnel.cli.interrupt import interrupts
 from windtunnel.sweep.run import Progress
 
 DRAW_S = 0.2
@@ -21,14 +19,8 @@ SAY_S = 30.0
 @contextmanager
 def watched(progress: Progress) -> Iterator[Callable[[], bool]]:
     """What a sweep asks whether to go on; asking draws. The second Ctrl-C ends it at once."""
-    terminal, stopped, drawn = sys.stderr.isatty(), False, False
+    terminal, drawn = sys.stderr.isatty(), False
     last = time.monotonic()
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        if stopped:
-            raise KeyboardInterrupt
-        stopped = True
 
     def go_on() -> bool:
         nonlocal last, drawn
@@ -39,15 +31,12 @@ def watched(progress: Progress) -> Iterator[Callable[[], bool]]:
         elif not terminal and now - last >= SAY_S:
             click.echo(line(progress), err=True)
             last = now
-        return not stopped
+        return not stopped()
 
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGINT, interrupt) if main else None
     try:
-        yield go_on
+        with interrupts() as stopped:
+            yield go_on
     finally:
-        if main:
-            signal.signal(signal.SIGINT, before)
         if drawn:
             click.echo("\r\033[K", nl=False, err=True)
 
