@@ -57,7 +57,9 @@ def test_every_command_in_the_documentation_parses(words: list[str]) -> None:
 
 def test_the_readme_shows_the_commands_that_matter() -> None:
     readme = [words[0] for place, words in COMMANDS if place.startswith("README")]
-    assert {"plan", "predict", "chips", "models", "validate", "fit"} <= set(readme)
+    assert {"plan", "predict", "simulate", "sweep", "serve", "rules", "claims", "chips", "models", "validate", "fit"} <= set(
+        readme
+    )
 
 
 @pytest.mark.parametrize(
