@@ -96,7 +96,7 @@ def test_nothing_is_written_half(
 
 
 def test_a_folder_that_is_not_there_is_one_line(plan: Plan, peaks: dict[str, ChipPeaks], tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="cannot write"):
+    with pytest.raises(InvalidInputError, match="cannot be written"):
         write_report(plan, tmp_path / "missing" / "report.html", peaks=peaks)
 
 

@@ -102,7 +102,7 @@ def test_one_file_without_network(tmp_path: Path) -> None:
         assert tag not in ("link", "iframe", "img", "object", "embed", "base")
         for name in ("src", "href", "action", "data", "poster", "srcset"):
             assert not re.match(r"\s*(https?:|//|file:)", attrs.get(name) or ""), (tag, attrs)
-    with pytest.raises(InvalidInputError, match="cannot write"):
+    with pytest.raises(InvalidInputError, match="cannot be written"):
         write_run_report(side_by_side(), tmp_path / "none" / "run.html")
 
 

@@ -149,7 +149,7 @@ def test_one_file_without_network(which: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="cannot write"):
+    with pytest.raises(InvalidInputError, match="cannot be written"):
         write_simulation_report(*simulations.carried(), tmp_path / "none" / "simulation.html")
 
 

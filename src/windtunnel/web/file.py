@@ -36,7 +36,7 @@ def version() -> str:
 def write_whole(text: str, target: Path) -> None:
     """Writes ``text`` to ``target``, whole or not at all. Raises InvalidInputError where that cannot be."""
     if target.exists() and not target.is_file():
-        raise InvalidInputError("report", f"{target} is no ordinary file, so it is not replaced")
+        raise InvalidInputError(str(target), "is no ordinary file, so it is not replaced")
     try:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
         try:
@@ -49,7 +49,7 @@ def write_whole(text: str, target: Path) -> None:
                 Path(name).unlink()
             raise
     except OSError as problem:
-        raise InvalidInputError("report", f"cannot write '{target}': {problem.strerror or problem}")
+        raise InvalidInputError(str(target), f"cannot be written: {problem.strerror or problem}")
 
 
 def _umask() -> int:
