@@ -46,6 +46,7 @@ def test_what_is_printed(name: str, capsys: pytest.CaptureFixture[str], monkeypa
     [
         (["check", "h21"], "unknown chip or system 'h21'; nearest: h20"),
         (["check", "h20", "--to", "ZZ"], "unknown destination 'ZZ'; write a country or its code, as CN, or a country group"),
+        (["check", "h20", "--to", "US"], "destination: what stays in the United States is no export; name where it goes, as CN"),
         (["check", "h20", "--to", "Chinna"], "unknown destination 'Chinna'; nearest: China"),
         (["check", "h20", "--to", "Germany"], "not known: country group of Germany (DE); name its group instead: --to D:1"),
         (["check", "h20", "--date", "2025-4-9"], "date: '2025-4-9' is no day; nearest: 2025-04-09"),

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 
 from windtunnel.catalog.store import Table, parse_toml
-from windtunnel.errors import MissingFactError, UnknownNameError
+from windtunnel.errors import InvalidInputError, MissingFactError, UnknownNameError
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def record() -> Record:
 def destination(name: str) -> Destination:
     """The destination of that code, name or group.
 
-    Raises MissingFactError for a country whose group the record does not give, UnknownNameError with the nearest.
+    Raises MissingFactError for a country whose group the record does not give, UnknownNameError with the nearest,
+    InvalidInputError for the United States.
     """
     known = record()
     found = known.places.get(_key(name))
@@ -74,6 +75,8 @@ def destination(name: str) -> Destination:
         return found
     for code, country in known.countries.items():
         if _key(name) in (_key(code), _key(country)):
+            if code == "US":
+                raise InvalidInputError("destination", f"what stays in the {country} is no export; name where it goes, as CN")
             hint = "name its group instead: --to D:1, D:4, D:5, A:5 or A:6 (Supplement 1 to part 740 lists them)"
             raise MissingFactError(f"{country} ({code})", "country group", hint)
     spelled = [place.name for place in known.places.values()] + [place.id for place in known.places.values()]

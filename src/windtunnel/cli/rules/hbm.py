@@ -47,5 +47,5 @@ def hbm(gb_per_s: float, mm2: float, date: str | None, as_json: bool) -> None:
             f"        License Exception HBM ({exception.paragraph}) {may}: {sign} {figure(exception.limit)} {exception.unit}"
         )
     click.echo(f"source  {rule.sources[0]}")
-    click.echo("        for D:5 and Macau, from memory; how licences are reviewed is not in the record")
+    click.echo("scope   D:5 and Macau (from memory, unconfirmed); how licences are reviewed is not in the record")
     click.echo(f"\n{NO_ADVICE} The record goes up to {record().known_until}.")
