@@ -102,10 +102,10 @@ def simulate(model: str, html: Path | None, as_json: bool, **said: Any) -> None:
     if result.partial:
         raise click.Abort
     if result.saturated:
-        raise InfeasibleError(
-            f"saturated: {result.offered_per_s:.4g} requests/s arrive, {result.carried_requests_per_s:.3g} can be carried; "
-            "use more chips or --replicas"
-        )
+        from windtunnel.cli.render import number
+
+        come, carried = number(result.offered_per_s), number(result.carried_requests_per_s)
+        raise InfeasibleError(f"saturated: {come} requests/s arrive, {carried} can be carried; use more chips or --replicas")
 
 
 def asked(model: str, said: dict[str, Any]) -> tuple[Arrivals, Fleet, list[str]]:
