@@ -181,6 +181,7 @@ def test_a_dry_run_says_what_would_be_run_and_runs_nothing(file: Path, capsys: p
     [
         (f'{BASE}tp = "x"', [], "s.toml, [base]: --tp: 'x' is not a whole number of ways"),
         (f"{BASE}[grid]\nttft = [\"1s\", \"never\"]", [], "s.toml, [grid]: --ttft: 'never' is not a time"),
+        (f"{BASE}seed = 1.5", [], "s.toml, [base]: --seed: '1.5' is not a valid integer"),
         (f"{BASE}[[case]]\nreplicas = 0", [], "s.toml, [[case]]: --replicas: 0 instances; it must be from 1"),
         ('[base]\non = "h20"', [], "s.toml: point 1 has no model; set it in [base]"),
         (f'{BASE}trace = "none.csv"', [], "trace: there is no file "),

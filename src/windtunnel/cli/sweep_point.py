@@ -50,7 +50,7 @@ def check(name: str, value: Value) -> None:
         try:
             param.type.convert(str(value), param, None)
         except click.ClickException as error:
-            raise InvalidInputError(param.opts[0], error.format_message().rstrip("."))
+            raise InvalidInputError(param.opts[0], error.message.rstrip("."))
 
 
 def check_known(name: str, value: Value, folder: Path) -> None:
