@@ -17,6 +17,7 @@ from windtunnel.rules.days import first_day, parse_day
 from windtunnel.rules.verdict import Status
 
 TOLD = [
+    ("ascend-950dt", "CN", "2026-11-01", Status.CASE_BY_CASE, "bis-2026-01"),  # never on sale in the US, as the 910C
     ("a100-sxm-80gb", "CN", "2022-10-07", Status.DENIAL, "bis-2022-10"),
     ("a800-sxm", "CN", "2023-11-16", Status.FREE, "bis-2022-10"),
     ("a800-sxm", "CN", "2023-11-17", Status.DENIAL, "bis-2023-10"),

@@ -184,13 +184,14 @@ def _by_review(found: _Found, chip: Chip, place: Destination, day: datetime.date
 def _case_by_case(found: _Found, chip: Chip, below: Limits, rule: Instrument, conditions: tuple[Condition, ...]) -> _Found:
     came = launch(chip)
     on_sale_by = rule.effective
-    if came is not None and on_sale_by is not None and came.earliest > on_sale_by:
+    item = maker_country(chip.vendor) != "CN"  # what is judged as if it were a US item was never on sale there, early or late
+    if item and came is not None and on_sale_by is not None and came.earliest > on_sale_by:
         clause = f"{found.clause}; {rule.name} asks that it was sold in the US by {on_sale_by}, and it came later"
         return replace(found, status=Status.DENIAL, clause=clause, by=rule, conditions=conditions)
     review = next(iter((rule.review or {}).values()))
     clause = f"{found.clause}; {rule.name}: " + " and ".join(f"{c.name} < {c.limit:,.0f} {c.unit}" for c in below.tests)
     said = (*rule.notes, f"What is tested in the US bears the duty of {instrument('duty-2026-01').limit('duty').value:.0f} %.")
-    said = said if maker_country(chip.vendor) != "CN" else ()
+    said = said if item else ()
     kept = tuple(note for note in found.notes if "reviewed is known" not in note)  # the review is this rule's now
     return replace(
         found, status=STATUS_OF[review.policy], clause=clause, by=rule, conditions=conditions, notes=(*kept, *said)
