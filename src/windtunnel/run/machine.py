@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -103,7 +102,6 @@ class Machine:
         self.launched_as: set[str] = set()
         self.notes: dict[str, int] = {}
         self._most_steps = steps
-        self._trains = False  # an optimizer was seen to wait for its first step
         self._buffer: list[tuple[Plan, Step, Origin]] = []
         self._buffered: tuple[str, int, str] | None = None
         self._versions: dict[int, int] = {}
@@ -321,11 +319,10 @@ class Machine:
     def _forward_ended(self) -> None:
         self.flush()
         self.forward_marks.append(Mark(self.timeline, len(self.launches)))
-        only_forwards = not self.step_marks and not torch.is_grad_enabled() and not self._trains
+        # with an optimizer about, this is an evaluation before the first step, or a game played to learn from
+        only_forwards = not self.step_marks and not torch.is_grad_enabled() and not self.sites.trains
         if self._most_steps is not None and only_forwards and len(self.forward_marks) >= self._most_steps:
-            self._trains = any(issubclass(type(held), torch.optim.Optimizer) for held in gc.get_objects())
-            if not self._trains:  # else this is an evaluation before the first step, or a game played to learn from
-                raise StopProgram
+            raise StopProgram
 
 
 def _number(tensor: torch.Tensor) -> int:

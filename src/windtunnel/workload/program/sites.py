@@ -52,6 +52,8 @@ class Sites:
         self._entries = 0
         self.forwards = 0
         self.steps = 0
+        self.trains = False  # an optimiser was made, so that steps are to be expected
+        self._made: Any = None
         self.on_step: Any = None
         self.on_forward: Any = None
         self.on_root: Any = None
@@ -68,11 +70,21 @@ class Sites:
             torch_optimizer.register_optimizer_step_pre_hook(self._enter_step),
             torch_optimizer.register_optimizer_step_post_hook(self._leave_step),
         ]
+        made = self._made = torch.optim.Optimizer.__init__
+
+        def noted(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+            self.trains = True
+            made(optimizer, *args, **kwargs)
+
+        torch.optim.Optimizer.__init__ = noted  # type: ignore[method-assign, assignment]
 
     def leave(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        if self._made is not None:
+            torch.optim.Optimizer.__init__ = self._made  # type: ignore[method-assign]
+            self._made = None
 
     def _stack(self) -> list[Any]:
         try:
