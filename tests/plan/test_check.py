@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -85,3 +86,14 @@ def test_without_a_rate_nothing_is_simulated() -> None:
     found = best(SMALL, "h20", Targets(1000, 200, 1.0, 0.05))
     assert found.simulated is None
     assert math.isfinite(found.ttft_s)
+
+
+def test_large_traffic_is_settled_by_a_part_of_the_instances() -> None:
+    """Ten times the traffic takes about ten times the instances, and no longer to plan than a few simulations of a part."""
+    small = best(SMALL, "h20", Targets(1000, 200, 1.0, 0.05, 200.0))
+    begun = time.process_time()
+    large = best(SMALL, "h20", Targets(1000, 200, 1.0, 0.05, 2000.0))
+    assert time.process_time() - begun < 30.0
+    assert large.simulated is not None
+    assert large.simulated.ttft_s <= 1.0
+    assert large.chips == pytest.approx(10 * small.chips, rel=0.1)

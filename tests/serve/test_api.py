@@ -258,6 +258,30 @@ def test_a_bug_is_logged_and_not_leaked(caplog: pytest.LogCaptureFixture) -> Non
     assert "a secret" in caplog.text
 
 
+def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    class Breaking(Words):
+        async def __aiter__(self) -> AsyncIterator[Piece]:
+            yield Piece("a ", 1)
+            raise ZeroDivisionError("a secret")
+
+    class Broken(Saying):
+        async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
+            self.open += 1
+            return Breaking(self, prompt, None)
+
+    async def ask(url: str, session: ClientSession) -> None:
+        async with asked(url, session, "/v1/completions", {"model": "two", "prompt": "a b", "stream": True}) as answer:
+            text = await answer.text()
+            assert "an error of the server's own" in text
+            assert text.endswith("data: [DONE]\n\n")
+            assert "secret" not in text
+
+    backend = Broken()
+    with_server(backend, ask)
+    assert backend.open == backend.closed == 1
+    assert "a secret" in caplog.text
+
+
 def test_health_and_metrics() -> None:
     backend = Saying()
 

@@ -3,6 +3,7 @@ that needs, no more."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -23,11 +24,19 @@ SEEN = 1500
 LONG = 6
 """The one that is chosen is looked at for so many times the length of a request at least: near its limit a queue grows slowly."""
 MOST_MORE = 8
-"""Instances that are added before a service is given up."""
+"""How often instances are added before a service is given up."""
+STEP = 20
+"""Instances to one that is added or left out at a time, so that a large service takes no longer to settle than a small one."""
+IN_FLIGHT = 2000
+"""Requests in flight above which a part of the instances stands for all, at its part of the traffic: they are equal, and the
+fewer a router has to choose from, the longer requests wait."""
+ALIKE = 10
+"""Fewest instances that only prefill in such a part, whose number is rounded down."""
 
 
 def simulated(service: Service, targets: Targets, *, long: bool = True) -> Simulated | None:
     """What requests see that come at random at ``service.rate``; None where more come than can be served."""
+    service = _part(service, targets)
     own, before = service.option, service.before
     edge = round(service.rate * (service.state.ttft_s + targets.osl * service.state.tpot_s))
     seen = max(SEEN, LONG * edge) if long else SEEN
@@ -50,6 +59,22 @@ def simulated(service: Service, targets: Targets, *, long: bool = True) -> Simul
     return Simulated(ttft.count, ttft.mean, *_middle_and_tail(ttft), tpot.mean, *_middle_and_tail(tpot))
 
 
+def _part(service: Service, targets: Targets) -> Service:
+    """Some of the instances at their part of the traffic, where all of them hold more requests than need be followed."""
+    flying = service.rate * (service.state.ttft_s + targets.osl * service.state.tpot_s)
+    if flying <= IN_FLIGHT or service.replicas == 1:
+        return service
+    count = math.ceil(service.replicas * IN_FLIGHT / flying)
+    if service.before is not None:
+        count = max(count, math.ceil(service.replicas * ALIKE / service.prefill_replicas))
+    if count >= service.replicas:
+        return service
+    share = count / service.replicas
+    return replace(
+        service, replicas=count, prefill_replicas=int(service.prefill_replicas * share), rate=service.rate * share
+    )  # fmt: skip
+
+
 def _overrun(run: Simulation, fleet: Fleet, arrivals: AtRandom) -> bool:
     """Whether more requests come than can be answered; a target of TTFT would tell by itself."""
     if not growing(run.timeline.samples):
@@ -68,14 +93,14 @@ def settled(service: Service, targets: Targets, *, long: bool = True) -> tuple[S
     found = simulated(service, targets, long=long)
     if not _in_time(found, targets):
         for _ in range(MOST_MORE):
-            service = _with(service, 1, found, targets)
+            service = _more(service, found, targets)
             found = simulated(service, targets, long=long)
             if _in_time(found, targets):
                 break
         else:
             return None
     elif service.before is not None and not long:
-        while service.prefill_replicas > 1 and _busy(fewer := _prefilling(service, -1)) <= BUSIEST:
+        while service.prefill_replicas > 1 and _busy(fewer := _prefilling(service, -_step(service.prefill_replicas))) <= BUSIEST:
             seen = simulated(fewer, targets, long=long)
             if not _in_time(seen, targets):
                 break
@@ -96,11 +121,15 @@ def _slow(found: Simulated, targets: Targets) -> bool:
     return bool(targets.tpot_s) and found.tpot_s > targets.tpot_s
 
 
-def _with(service: Service, more: int, found: Simulated | None, targets: Targets) -> Service:
-    """So many instances more of those that keep requests from being served in time."""
+def _step(instances: int) -> int:
+    return math.ceil(instances / STEP)
+
+
+def _more(service: Service, found: Simulated | None, targets: Targets) -> Service:
+    """More instances of those that keep requests from being served in time."""
     if service.before is None or (found is not None and _slow(found, targets)):
-        return replace(service, replicas=service.replicas + more)
-    return _prefilling(service, more)
+        return replace(service, replicas=service.replicas + _step(service.replicas))
+    return _prefilling(service, _step(service.prefill_replicas))
 
 
 def _prefilling(service: Service, more: int) -> Service:

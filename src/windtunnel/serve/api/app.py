@@ -67,8 +67,13 @@ class Api:
         except (ConnectionError, web.HTTPException):
             raise
         except Exception:
-            LOG.exception("%s %s", request.method, request.path)
-            return self._refused(RefusedError("an error of the server's own; its log says more", status=500, kind="server_error"))
+            return self._refused(self._bug(request))
+
+    @staticmethod
+    def _bug(request: web.Request) -> RefusedError:
+        """What a client is told of the exception at hand, which goes to the log."""
+        LOG.exception("%s %s", request.method, request.path)
+        return RefusedError("an error of the server's own; its log says more", status=500, kind="server_error")
 
     def _refused(self, refusal: RefusedError) -> web.Response:
         self.metrics.refused.labels(str(refusal.status)).inc()
@@ -186,7 +191,10 @@ class Api:
             if asked.usage_in_stream:
                 made = sum(watch.tokens for watch in watches)
                 await response.write(writer.usage_event(self._usage(asked, generations, made)))
-        except RefusedError as refusal:  # the status is sent already: the stream itself has to tell
+        except ConnectionError:
+            raise
+        except Exception as error:  # the status is sent already: the stream itself has to tell
+            refusal = error if isinstance(error, RefusedError) else self._bug(request)
             self.metrics.refused.labels(str(refusal.status)).inc()
             await response.write(_error_event(refusal))
         await response.write(DONE)
