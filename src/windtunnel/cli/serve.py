@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from windtunnel.cli.fleet_options import check_on, fleet_of, fleet_options, on_options
+from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
 from windtunnel.errors import InvalidInputError, UnsupportedError
 
@@ -59,44 +59,6 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
         raise UnsupportedError("serve needs aiohttp and prometheus-client; install them with: pip install 'windtunnel[serve]'")
     if not (said["on"] or said["prefill"] or said["decode"]):
         raise InvalidInputError("--on", "say on what the model is simulated: --on CHIP:N")
-    check_on(said)
-    from windtunnel.catalog.models import model as read_model
+    from windtunnel.cli.serve_virtual import serve_virtual
 
-    fleet, notes = fleet_of(model, read_model(model), said)
-    _serve(fleet, model, notes, said)
-
-
-def _serve(fleet: Any, model: str, notes: list[str], said: dict[str, Any]) -> None:
-    import asyncio
-    import logging
-
-    from windtunnel.cli.render_simulation import place_of
-    from windtunnel.serve.api.app import Api
-    from windtunnel.serve.api.metrics import Metrics
-    from windtunnel.serve.server import serve as listen
-    from windtunnel.serve.virtual.backend import VirtualBackend
-    from windtunnel.serve.virtual.small_model import SmallModel
-
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    name = said["name"] or model
-    backend = VirtualBackend(
-        fleet,
-        isl=said["isl"],
-        osl=said["osl"],
-        name=name,
-        speed=said["speed"],
-        seed=said["seed"],
-        answer_tokens=said["osl"],
-        author=SmallModel(said["text"]) if said["text"] else None,
-    )
-
-    def ready(url: str) -> None:
-        click.echo(f"{url}/v1 serves {name}, simulated: {place_of(fleet)}" + _at_speed(said["speed"]))
-        for note in (*notes, *backend.notes):
-            click.echo(f"- {note}")
-
-    asyncio.run(listen(Api(backend, Metrics(backend.gauges)).app(), said["host"], said["port"], ready))
-
-
-def _at_speed(speed: float) -> str:
-    return "" if speed == 1.0 else f", at {speed:g} times its speed"
+    serve_virtual(model, said)
