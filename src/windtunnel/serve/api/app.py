@@ -77,9 +77,8 @@ class Api:
 
     def _refused(self, refusal: RefusedError) -> web.Response:
         self.metrics.refused.labels(str(refusal.status)).inc()
-        headers = {} if refusal.retry_after_s is None else {"Retry-After": f"{max(1, round(refusal.retry_after_s))}"}
-        response = web.json_response(refusal.body(), status=refusal.status, headers=headers)
-        if refusal.status == 413:
+        response = web.json_response(refusal.body(), status=refusal.status, headers=refusal.headers())
+        if refusal.status in (408, 413):
             response.force_close()  # the rest of the body is not worth reading
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,12 @@ class RefusedError(Exception):
     def body(self) -> dict[str, Any]:
         """The JSON of the answer."""
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
+
+    def headers(self) -> dict[str, str]:
+        """The headers of the answer: when to ask again, or that it is of no use to."""
+        if self.retry_after_s is not None:
+            return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+        return {"x-should-retry": "false"} if self.status == 429 else {}
 
 
 def unknown_model(name: str, known: Iterable[str]) -> RefusedError:

@@ -1,0 +1,61 @@
+"""The file of accounts: one line of JSON for each request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+from windtunnel.errors import InvalidInputError
+from windtunnel.serve.door.visit import Record
+
+LOG = logging.getLogger("windtunnel.serve")
+TOLD_EVERY_S = 60.0
+
+
+class Accounts:
+    """Appends records to a file; what cannot be written is counted in ``lost`` and told, and the endpoint goes on.
+
+    A line is one write to a file opened for appending, so that processes may share it and none tears another's line. Raises
+    InvalidInputError where the file cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.written = self.lost = 0
+        self._torn = False
+        self._told_s = -TOLD_EVERY_S
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InvalidInputError("--accounts", f"{path} cannot be written: {error.strerror or error}") from None
+
+    def write(self, record: Record) -> None:
+        """Appends one line. Never raises."""
+        line = json.dumps(record.body(), separators=(",", ":")).encode() + b"\n"
+        if self._torn:
+            line = b"\n" + line  # half a line was written when the disk was full: it stays alone
+        try:
+            sent = os.write(self._file, line)
+        except OSError as error:
+            self._lose(error.strerror or str(error))
+            return
+        if sent < len(line):
+            self._torn = True
+            self._lose("only a part of the line fitted")
+            return
+        self._torn = False
+        self.written += 1
+
+    def _lose(self, why: str) -> None:
+        self.lost += 1
+        now_s = time.monotonic()
+        if now_s - self._told_s >= TOLD_EVERY_S:
+            self._told_s = now_s
+            LOG.error("%s cannot be written: %s; records lost so far: %d", self.path, why, self.lost)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        os.close(self._file)
