@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from windtunnel.cli.door_options import door_options, print_new_key
 from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
 from windtunnel.errors import InvalidInputError, UnsupportedError
@@ -34,6 +35,7 @@ ISL, OSL = 1024, 256
     help="A small real model that writes the text; filler without.",
 )
 @click.option("--seed", type=int, default=0, help="Of failures; 0.")
+@door_options
 @fleet_options
 @json_option
 def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
@@ -51,6 +53,9 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
         if model:
             raise InvalidInputError("--doctor", "looks at this machine, whatever the model; leave MODEL out")
         sys.exit(print_doctor(as_json))
+    if said["new_key"]:
+        print_new_key(said["new_key"])
+        return
     if as_json:
         raise InvalidInputError("--json", "is for --doctor")
     if not model:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from windtunnel.cli.door_options import door_of
 from windtunnel.cli.fleet_options import check_on, fleet_of
 
 
@@ -22,6 +23,7 @@ def serve_virtual(model: str, said: dict[str, Any]) -> None:
     from windtunnel.serve.virtual.small_model import SmallModel
 
     check_on(said)
+    door = door_of(said)
     fleet, notes = fleet_of(model, read_model(model), said)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     name = said["name"] or model
@@ -41,7 +43,7 @@ def serve_virtual(model: str, said: dict[str, Any]) -> None:
         for note in (*notes, *backend.notes):
             click.echo(f"- {note}")
 
-    asyncio.run(listen(Api(backend, Metrics(backend.gauges)).app(), said["host"], said["port"], ready))
+    asyncio.run(listen(Api(backend, Metrics(backend.gauges)).app(), said["host"], said["port"], ready, door=door))
 
 
 def _at_speed(speed: float) -> str:

@@ -3,38 +3,121 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
+import socket
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
 from windtunnel.errors import InvalidInputError
+from windtunnel.serve.api.refusal import RefusedError
+from windtunnel.serve.door.address import is_loopback
+from windtunnel.serve.door.door import Door
 
 GRACE_S = 30.0
 """How long answers under way are waited for when the server is told to stop."""
+IDLE_S = 75.0
+"""How long a connection may be without a whole request: idle between two, or with headers that do not end."""
+UNREAD_S = 60.0
+"""How long a client may leave an answer unread before its connection is cut."""
+LINGER_S = 5.0
+"""How long the rest of a refused body is read, so that its sender hears the refusal."""
+HANDSHAKE_S = 15.0
+MOST_CONNECTIONS = 4096
+MOST_FILES = 65_536
+
+
+class Connection(web.RequestHandler):
+    """One client's connection. What is not HTTP gets an error in the form of all others, and no traceback in the log."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to what is not HTTP."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun: it cannot become another")
+        if status >= 500:
+            self.log_exception("a request failed", exc_info=exc)
+        refusal = RefusedError("the request is not HTTP as this server reads it", status=status)
+        response = web.json_response(refusal.body(), status=status, headers={"Server": "windtunnel"})
+        response.force_close()
+        return response
+
+
+class _Full(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 async def serve(
-    app: web.Application, host: str, port: int, ready: Callable[[str], None], *, stop: asyncio.Event | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    ready: Callable[[str], None],
+    *,
+    door: Door | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, or until ``stop`` is set. port 0: any that is free. ready: called with the address.
 
-    Raises InvalidInputError where the address cannot be listened on.
+    door: who may come in; without one, whoever is on this machine. Raises InvalidInputError where the address cannot be listened
+    on, or where it is open to the network and the door asks for no key.
     """
-    stop = stop or asyncio.Event()
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GRACE_S)
+    door, stop = door or Door(), stop or asyncio.Event()
+    door.loopback = is_loopback(host, port)
+    if not (door.loopback or door.keys):
+        raise InvalidInputError("--host", f"{host} is open to the network and asks for a key")
+    door.guard(app)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=GRACE_S)
     await runner.setup()
+    loop = asyncio.get_running_loop()
+    most = min(MOST_CONNECTIONS, _most_files() // 2)
+    options: dict[str, Any] = {"access_log": None, "keepalive_timeout": IDLE_S, "lingering_time": LINGER_S}
+
+    def connection() -> asyncio.Protocol:
+        server = runner.server
+        if server is None or len(server.connections) >= most:
+            return _Full()
+        return Connection(server, loop=loop, **options)
+
+    listening: asyncio.Server | None = None
     try:
-        site = web.TCPSite(runner, host, port)
         try:
-            await site.start()
+            listening = await loop.create_server(
+                connection, host, port, backlog=1024, ssl=door.tls, ssl_handshake_timeout=HANDSHAKE_S if door.tls else None
+            )
         except OSError as error:
             raise InvalidInputError(f"{host}:{port}", f"cannot be listened on: {error.strerror or error}") from None
-        loop = asyncio.get_running_loop()
+        for sock in listening.sockets:
+            _cut_the_unread(sock)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         shown = f"[{host}]" if ":" in host else host
-        ready(f"http://{shown}:{runner.addresses[0][1]}")
+        ready(f"{'https' if door.tls else 'http'}://{shown}:{listening.sockets[0].getsockname()[1]}")
         await stop.wait()
     finally:
+        if listening is not None:
+            listening.close()
         await runner.cleanup()
+
+
+def _cut_the_unread(sock: socket.socket) -> None:
+    """Where the system can: connections that are accepted end when what was sent stays unread."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_S * 1000))
+
+
+def _most_files() -> int:
+    """How many files and connections this process may have open, once it has asked for more than it was given."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return MOST_FILES if soft == resource.RLIM_INFINITY else soft

@@ -11,11 +11,14 @@ from contextlib import AsyncExitStack
 
 from aiohttp import web
 
+from windtunnel.serve.api import account
 from windtunnel.serve.api.answers import DONE, Choice, Usage, Writer, model_body
 from windtunnel.serve.api.asked import Asked, read_asked, read_body
 from windtunnel.serve.api.backend import Backend, Generation, Piece
 from windtunnel.serve.api.metrics import Metrics, Watch
 from windtunnel.serve.api.refusal import RefusedError, overloaded, unknown_model
+from windtunnel.serve.door.door import REGISTRY
+from windtunnel.serve.door.visit import visit_of
 
 MOST_BODY_BYTES = 32 * 1024**2
 """A prompt of a million tokens is about 5 MB of text, or 8 MB of token ids."""
@@ -33,6 +36,7 @@ class Api:
     def app(self, most_body_bytes: int = MOST_BODY_BYTES) -> web.Application:
         """What aiohttp serves. Closing it closes the back end."""
         app = web.Application(client_max_size=most_body_bytes, middlewares=[self._refusals])
+        app[REGISTRY] = self.metrics.registry
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/v1/models/{id:.+}", self.model)
         app.router.add_post("/v1/chat/completions", self.chat)
@@ -123,6 +127,8 @@ class Api:
         why = self.backend.ill()
         if why:
             raise overloaded(why)
+        visit = visit_of(request)
+        account.hold(visit, asked)
         async with AsyncExitStack() as open_ones:
             watches: list[Watch] = []
             generations: list[Generation] = []
@@ -141,6 +147,8 @@ class Api:
             except (asyncio.CancelledError, ConnectionError):
                 self.metrics.left.labels(asked.model).inc()
                 raise
+            finally:
+                account.write(visit.record, asked, generations, watches)
 
     async def _whole(
         self,
@@ -195,6 +203,7 @@ class Api:
         except Exception as error:  # the status is sent already: the stream itself has to tell
             refusal = error if isinstance(error, RefusedError) else self._bug(request)
             self.metrics.refused.labels(str(refusal.status)).inc()
+            visit_of(request).record.error = str(refusal)
             await response.write(_error_event(refusal))
         await response.write(DONE)
         await response.write_eof()

@@ -63,6 +63,7 @@ class Watch:
         self.begun_s = self.last_s = time.perf_counter()
         self.first_s = 0.0
         self.tokens = 0
+        self.finish = ""
 
     def piece(self, tokens: int) -> None:
         """Some tokens have come."""
@@ -78,6 +79,7 @@ class Watch:
     def end(self, prompt_tokens: int, finish: str) -> None:
         """The answer is whole."""
         m, model = self.metrics, self.model
+        self.finish = finish
         if self.tokens > 1:
             m.tpot.labels(model).observe((self.last_s - self.first_s) / (self.tokens - 1))
         m.whole.labels(model).observe(self.last_s - self.begun_s)

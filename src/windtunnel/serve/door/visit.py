@@ -64,13 +64,13 @@ class Visit:
         self.held = 0
         self.begun_s = time.perf_counter()
 
-    def hold(self, prompt_tokens: int, answer_tokens: int | None) -> None:
+    def hold(self, prompt_tokens: int, answer_tokens: int | None, answers: int = 1) -> None:
         """Sets aside what the request may come to. answer_tokens: of all its answers, None where the client leaves that open.
 
         Call it once, when the request is understood and before anything is made for it. Raises RefusedError (429).
         """
         if self.allowance is not None:
-            tokens = prompt_tokens + (ANSWER_TOKENS if answer_tokens is None else answer_tokens)
+            tokens = prompt_tokens + (ANSWER_TOKENS * answers if answer_tokens is None else answer_tokens)
             self.allowance.hold(tokens)
             self.held += tokens
 
