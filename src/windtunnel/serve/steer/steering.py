@@ -2,81 +2,165 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from windtunnel.serve.steer.wanted import Lane, Pick, Seen, Spread, Targets, Wanted
+from windtunnel.serve.steer.prefixes import Prefixes
+from windtunnel.serve.steer.traffic import Offer, Ticket, Traffic, spread
+from windtunnel.serve.steer.wanted import Lane, Pick, Seen, Targets, Wanted
 
-
-class Ticket:
-    """A request on its way through a lane: handed back to ``first``, ``tokens`` and ``ended``."""
-
-    __slots__ = ("done", "first_s", "lane", "pick", "sent_s", "tokens", "wanted")
-
-    def __init__(self, lane: str, wanted: Wanted, pick: Pick, now: float) -> None:
-        self.lane, self.wanted, self.pick, self.sent_s = lane, wanted, pick, now
-        self.first_s, self.tokens, self.done = -1.0, 0, False
+ANSWER_TOKENS = 256.0
+"""Of an answer, before any was seen. **Source:** chosen."""
+_KEPT = 0.98
+_PRICE = 0.03
+"""How much of a good answer the dearest lane must be better by than one that costs nothing. **Source:** chosen."""
+_LATE = 0.05
+"""What a request that will miss its targets loses with each doubling of its lateness, against one good answer. **Source:**
+chosen: less than any harm that it does to others."""
 
 
 class Steering:
     """Lanes, what is in flight on each, and what was seen of each. clock: seconds, never backwards.
 
-    Not for several threads at once. ``lanes`` may change while it runs: ``add``, ``remove``, ``restarted``.
+    Not for several threads at once. Lanes may come and go while it runs: ``add``, ``remove``, ``restarted``.
     """
 
     def __init__(self, lanes: Mapping[str, Lane], targets: Targets, clock: Callable[[], float] = time.monotonic) -> None:
         self.targets, self._clock = targets, clock
-        self._lanes: dict[str, Lane] = {}
-        self._in_flight: dict[str, int] = {}
+        self._traffic: dict[str, Traffic] = {}
+        self._names: dict[int, str] = {}
+        self._prefixes = Prefixes()
+        self._answers: dict[str, float] = {}
         for name, lane in lanes.items():
             self.add(name, lane)
 
     def add(self, name: str, lane: Lane) -> None:
-        self._lanes[name] = lane
-        self._in_flight[name] = 0
+        bit = 1
+        while bit in self._names:
+            bit <<= 1
+        self._names[bit] = name
+        self._traffic[name] = Traffic(name, lane, bit, self.targets, self._clock())
 
     def remove(self, name: str) -> None:
         """Tickets of it that are still out may end, and are learned from no more."""
-        del self._lanes[name]
-        del self._in_flight[name]
+        gone = self._traffic.pop(name)
+        self._prefixes.clear(gone.bit)
+        del self._names[gone.bit]
 
     def restarted(self, name: str) -> None:
         """The backend began anew: its prefix cache is empty, and what it had in flight is gone."""
-        self._in_flight[name] = 0
+        traffic = self._traffic[name]
+        self._prefixes.clear(traffic.bit)
+        traffic.reset()
 
     def ranked(self, wanted: Wanted, able: Collection[str]) -> list[Pick]:
         """The lanes of ``able`` that have room, best first; empty where none has."""
+        offers = self._offers(wanted, able)
+        return [Pick(offer.lane, offer.ttft_s, offer.tpot_s, offer.cached) for offer in offers]
+
+    def _offers(self, wanted: Wanted, able: Collection[str]) -> list[Offer]:
+        now, traffic = self._clock(), self._traffic
+        lanes = [traffic[name] for name in able]
+        held = {}
+        if wanted.segments:
+            bits = 0
+            for lane in lanes:
+                bits |= lane.bit
+            held = self._prefixes.held(wanted.segments, bits)
+        answer = self._answer_tokens(wanted)
+        prompt, size = wanted.prompt_tokens, wanted.segment_tokens
         found = []
-        for name in able:
-            lane, load = self._lanes[name], self._in_flight[name]
-            if load < lane.most_in_flight:
-                speed = lane.speed
-                ttft = speed.prefill_s(wanted.prompt_tokens, 0.0) * (load + 1) if speed else 0.0
-                tpot = speed.decode_s(load + 1, wanted.prompt_tokens) if speed else 0.0
-                found.append((max(ttft / self.targets.ttft_s, tpot / self.targets.tpot_s), load, Pick(name, ttft, tpot, 0)))
-        found.sort(key=lambda row: row[:2])
-        return [pick for *_, pick in found]
+        dearest = 0.0
+        for lane in lanes:
+            lane.forget(now)
+            lane.settle(now)
+            if not lane.room(now):
+                continue
+            cached = min(held[lane.bit] * size, prompt - 1) if lane.bit in held else 0
+            offer = lane.offer(now, prompt, cached, answer)
+            offer.score = self._score(offer)
+            found.append(offer)
+            dearest = max(dearest, lane.lane.price_per_s * offer.machine_s)
+        if dearest > 0.0:
+            for offer in found:
+                offer.score -= _PRICE * traffic[offer.lane].lane.price_per_s * offer.machine_s / dearest
+        found.sort(key=lambda offer: -offer.score)
+        return found
+
+    def _score(self, offer: Offer) -> float:
+        """Good answers that are won by sending the request there: its own, less those of others."""
+        v, u = offer.ttft_s / self.targets.ttft_s, offer.tpot_s / self.targets.tpot_s
+        own = 1.0 / ((1.0 + _sixth(v)) * (1.0 + _sixth(u)))
+        late = math.log2(max(v, 1.0)) + math.log2(max(u, 1.0))
+        return own - offer.harm - 0.02 * v - 0.02 * u - _LATE * late
+
+    def _answer_tokens(self, wanted: Wanted) -> float:
+        mean = self._answers.get(wanted.model, ANSWER_TOKENS)
+        return max(min(mean, wanted.answer_tokens), 1.0) if wanted.answer_tokens is not None else mean
 
     def sent(self, lane: str, wanted: Wanted) -> Ticket:
         """The request goes to the lane now."""
-        self._in_flight[lane] += 1
-        return Ticket(lane, wanted, Pick(lane, 0.0, 0.0, 0), self._clock())
+        now, traffic = self._clock(), self._traffic[lane]
+        held = self._prefixes.held(wanted.segments, traffic.bit) if wanted.segments else {}
+        cached = min(held.get(traffic.bit, 0) * wanted.segment_tokens, wanted.prompt_tokens - 1)
+        ticket = Ticket(lane, wanted, now)
+        traffic.sent(ticket, traffic.offer(now, wanted.prompt_tokens, cached, self._answer_tokens(wanted)), now)
+        if wanted.segments and traffic.speed.prefix_tokens:
+            room = traffic.speed.prefix_tokens - traffic.own - traffic.waiting_new
+            self._prefixes.use(traffic.bit, wanted.segments, wanted.segment_tokens, room)
+        return ticket
 
     def first(self, ticket: Ticket) -> None:
         """Its first token is there."""
-        ticket.first_s, ticket.tokens = self._clock(), 1
+        traffic = self._of(ticket)
+        if traffic is not None and ticket in traffic.waiting:
+            traffic.first(ticket, self._clock())
 
     def tokens(self, ticket: Ticket, n: int) -> None:
         """``n`` more tokens, beyond the first."""
-        ticket.tokens += n
+        traffic = self._of(ticket)
+        if traffic is None or n < 1:
+            return
+        if ticket in traffic.waiting:
+            traffic.first(ticket, self._clock())
+        if ticket in traffic.running:
+            traffic.tokens(ticket, n, self._clock())
 
     def ended(self, ticket: Ticket, ok: bool, tokens: int | None = None) -> None:
         """The answer is over; ok: whole, so that it is learned from. tokens: of the answer, where they are known only now."""
-        if not ticket.done and ticket.lane in self._in_flight:
-            ticket.done = True
-            self._in_flight[ticket.lane] -= 1
+        traffic = self._of(ticket)
+        if ticket.done:
+            return
+        ticket.done = True
+        count = ticket.tokens if tokens is None else tokens
+        if ok and count:
+            model = ticket.wanted.model
+            self._answers[model] = _KEPT * self._answers.get(model, float(count)) + (1.0 - _KEPT) * count
+        if traffic is not None:
+            traffic.ended(ticket, ok, self._clock())
+
+    def _of(self, ticket: Ticket) -> Traffic | None:
+        return None if ticket.done else self._traffic.get(ticket.lane)
 
     def seen(self, lane: str) -> Seen:
         """What is known of a lane."""
-        none = Spread()
-        return Seen(self._in_flight[lane], 0, 0, none, none, none, none, 1.0, 1.0, 0, self._lanes[lane].speed is not None)
+        of = self._traffic[lane]
+        return Seen(
+            in_flight=len(of.waiting) + len(of.running),
+            waiting=len(of.waiting),
+            answers=of.answers,
+            predicted_ttft=spread([told for told, _ in of.ttfts]),
+            predicted_tpot=spread([told for told, _ in of.tpots]),
+            measured_ttft=spread([found for _, found in of.ttfts]),
+            measured_tpot=spread([found for _, found in of.tpots]),
+            learned_ttft=of.prefill.factor if of.described else 1.0,
+            learned_tpot=of.decode.factor if of.described else 1.0,
+            cached_tokens=self._prefixes.tokens(of.bit),
+            known=of.described or of.answers > 0,
+        )
+
+
+def _sixth(of_target: float) -> float:
+    square = of_target * of_target
+    return square * square * square
