@@ -66,11 +66,24 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable that engines are started with unless the user has set it. engines: packages that it is for,
+    every one where there are none."""
+
+    name: str
+    value: str
+    why: str
+    source: str
+    engines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """One maker's software. device: PyTorch's word; builds: the kinds of PyTorch that drive it (``cuda``, ``rocm``, ``xpu``,
     ``cpu`` with a plugin, a vendor's label, or any); plugins: packages that bring PyTorch the device, platforms: those that
     bring it to vLLM; engines: packages that serve, best first; private: takes PyTorch's one place for an outside backend;
-    toolkit_files: where the toolkit's version is written, and the pattern that finds it."""
+    visible: the variable that tells a process which devices it may use, "" where no source names one; toolkit_files: where
+    the toolkit's version is written, and the pattern that finds it."""
 
     id: str
     name: str
@@ -81,6 +94,9 @@ class Stack:
     platforms: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
     private: bool = False
+    visible: str = ""
+    visible_source: str = ""
+    variables: tuple[Variable, ...] = ()
     toolkit: str = ""
     toolkit_env: tuple[str, ...] = ()
     toolkit_files: tuple[str, ...] = ()
@@ -135,11 +151,19 @@ def _release(table: Table) -> Release:
     return Release(table.text("engine"), table.texts("install"), table.text("source"), system=table.text("system", ""), **specs)
 
 
+def _variable(table: Table) -> Variable:
+    table.only(("name", "value", "why", "source", "engines"))
+    return Variable(
+        table.text("name"), table.text("value"), table.text("why"), table.text("source"), table.texts("engines")
+    )  # fmt: skip
+
+
 def parse_stack(table: Table) -> Stack:
     """A stack from its record. Raises InvalidInputError that names the field."""
     table.only((
-        "id", "name", "vendor", "device", "builds", "plugins", "platforms", "engines", "private", "toolkit", "toolkit_env",
-        "toolkit_files", "toolkit_pattern", "needs", "torch", "waivers", "releases", "notes",
+        "id", "name", "vendor", "device", "builds", "plugins", "platforms", "engines", "private", "visible",
+        "visible_source", "variables", "toolkit", "toolkit_env", "toolkit_files", "toolkit_pattern", "needs", "torch", "waivers",
+        "releases", "notes",
     ))  # fmt: skip
     name = table.text("id")
     if not ID.match(name):
@@ -157,6 +181,9 @@ def parse_stack(table: Table) -> Stack:
         platforms=table.texts("platforms"),
         engines=table.texts("engines"),
         private=table.flag("private", False),
+        visible=table.text("visible", ""),
+        visible_source=table.text("visible_source") if table.text("visible", "") else "",
+        variables=tuple(_variable(row) for row in table.tables("variables")),
         toolkit=table.text("toolkit", ""),
         toolkit_env=table.texts("toolkit_env"),
         toolkit_files=table.texts("toolkit_files"),
