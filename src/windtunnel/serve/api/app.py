@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 
 from aiohttp import web
@@ -16,15 +14,13 @@ from windtunnel.serve.api.answers import DONE, Choice, Usage, Writer, model_body
 from windtunnel.serve.api.asked import Asked, read_asked, read_body
 from windtunnel.serve.api.backend import Backend, Generation, Piece
 from windtunnel.serve.api.metrics import Metrics, Watch
-from windtunnel.serve.api.refusal import RefusedError, overloaded, unknown_model
+from windtunnel.serve.api.refusal import overloaded, unknown_model
+from windtunnel.serve.api.refusing import error_event, of_exception, refusals
 from windtunnel.serve.door.door import REGISTRY
 from windtunnel.serve.door.visit import visit_of
 
 MOST_BODY_BYTES = 32 * 1024**2
 """A prompt of a million tokens is about 5 MB of text, or 8 MB of token ids."""
-LOG = logging.getLogger("windtunnel.serve")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Api:
@@ -35,7 +31,7 @@ class Api:
 
     def app(self, most_body_bytes: int = MOST_BODY_BYTES) -> web.Application:
         """What aiohttp serves. Closing it closes the back end."""
-        app = web.Application(client_max_size=most_body_bytes, middlewares=[self._refusals])
+        app = web.Application(client_max_size=most_body_bytes, middlewares=[refusals(self._count)])
         app[REGISTRY] = self.metrics.registry
         app.router.add_get("/v1/models", self.models)
         app.router.add_get("/v1/models/{id:.+}", self.model)
@@ -50,41 +46,8 @@ class Api:
         app.on_cleanup.append(close)
         return app
 
-    @web.middleware
-    async def _refusals(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Whatever goes wrong is told as the OpenAI API tells it; a bug's traceback goes to the log and not to the client."""
-        try:
-            return await handler(request)
-        except RefusedError as refusal:
-            return self._refused(refusal)
-        except web.HTTPRequestEntityTooLarge:
-            most = request.app._client_max_size
-            return self._refused(
-                RefusedError(f"the body is larger than {most / 1024**2:g} MiB", status=413, code="request_too_large")
-            )
-        except web.HTTPMethodNotAllowed as error:
-            allowed = ", ".join(sorted(error.allowed_methods))
-            return self._refused(RefusedError(f"{request.method} {request.path} is not served; use {allowed}", status=405))
-        except web.HTTPNotFound:
-            known = sorted({r.canonical for r in request.app.router.resources() if "{" not in r.canonical})
-            return self._refused(RefusedError(f"{request.path[:200]} is not served; there are {', '.join(known)}", status=404))
-        except (ConnectionError, web.HTTPException):
-            raise
-        except Exception:
-            return self._refused(self._bug(request))
-
-    @staticmethod
-    def _bug(request: web.Request) -> RefusedError:
-        """What a client is told of the exception at hand, which goes to the log."""
-        LOG.exception("%s %s", request.method, request.path)
-        return RefusedError("an error of the server's own; its log says more", status=500, kind="server_error")
-
-    def _refused(self, refusal: RefusedError) -> web.Response:
-        self.metrics.refused.labels(str(refusal.status)).inc()
-        response = web.json_response(refusal.body(), status=refusal.status, headers=refusal.headers())
-        if refusal.status in (408, 413):
-            response.force_close()  # the rest of the body is not worth reading
-        return response
+    def _count(self, status: int) -> None:
+        self.metrics.refused.labels(str(status)).inc()
 
     async def models(self, request: web.Request) -> web.Response:
         """``GET /v1/models``"""
@@ -201,10 +164,10 @@ class Api:
         except ConnectionError:
             raise
         except Exception as error:  # the status is sent already: the stream itself has to tell
-            refusal = error if isinstance(error, RefusedError) else self._bug(request)
-            self.metrics.refused.labels(str(refusal.status)).inc()
+            refusal = of_exception(request, error)
+            self._count(refusal.status)
             visit_of(request).record.error = str(refusal)
-            await response.write(_error_event(refusal))
+            await response.write(error_event(refusal))
         await response.write(DONE)
         await response.write_eof()
         return response
@@ -218,10 +181,6 @@ class Api:
 
 def _echoed(asked: Asked, index: int) -> str:
     return asked.prompts[index // asked.choices].text if asked.echo else ""
-
-
-def _error_event(refusal: RefusedError) -> bytes:
-    return f"data: {json.dumps(refusal.body())}\n\n".encode()
 
 
 async def _merged(generations: Sequence[Generation]) -> AsyncIterator[tuple[int, Piece]]:
