@@ -83,3 +83,16 @@ def test_a_wrong_record_is_refused_by_field(fields: dict[str, object], said: str
     head: dict[str, object] = {"id": "made-up", "name": "n", "vendor": "v", "device": "d", "builds": ["any"]}
     with pytest.raises(InvalidInputError, match=said):
         parse_stack(Table("made-up.toml", head | fields))
+
+
+@pytest.mark.parametrize("one", stacks(), ids=lambda one: one.id)
+def test_variables_are_named_and_sourced(one: Stack) -> None:
+    assert not one.visible or (re.fullmatch(r"[A-Z_]+", one.visible) and one.visible_source.strip())
+    names = [variable.name for variable in one.variables]
+    assert len(names) == len(set(names))
+    assert one.visible not in names
+    for variable in one.variables:
+        assert re.fullmatch(r"[A-Z_]+", variable.name)
+        assert variable.value
+        assert variable.source.strip()
+        assert set(variable.engines) <= set(one.engines)
