@@ -107,7 +107,7 @@ def test_hostile_names_stay_text(hostile_plan: Plan, peaks: dict[str, ChipPeaks]
     assert [a for _, attrs in found.tags for a in attrs if a.startswith("on")] == []
     assert len([tag for tag, _ in found.tags if tag == "script"]) == 4
     assert "</script><script>document.body" in found.text
-    block = re.search(r'<script type="application/json" id="plan">(.*?)</script>', text, re.S)
+    block = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     assert block is not None
     data = json.loads(block[1])
     assert data["chips"][0]["name"].startswith("</script><script>")

@@ -159,7 +159,7 @@ def test_hostile_names_stay_text() -> None:
     assert "img" not in [tag for tag, _ in found.tags]
     assert [a for _, attrs in found.tags for a in attrs if a.startswith("on")] == []
     assert len([tag for tag, _ in found.tags if tag == "script"]) == 4
-    block = re.search(r'<script type="application/json" id="simulation">(.*?)</script>', text, re.S)
+    block = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
     assert block is not None
     json.loads(block[1])
     assert not re.search(r"[<>&\u2028]", block[1])

@@ -6,8 +6,10 @@ import contextlib
 import importlib.metadata
 import os
 import tempfile
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from string import Template
 
 from windtunnel.errors import InvalidInputError
 
@@ -19,7 +21,33 @@ def page_file(name: str) -> str:
     return (resources.files("windtunnel.web") / "page" / name).read_text("utf-8")
 
 
-def vendored() -> str:
+def page(
+    *,
+    title: str,
+    body: str,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    data: str = "null",
+    live: bool = False,
+) -> str:
+    """A whole page: one file that needs nothing else, and asks nothing of the network but, where it is live, its own server.
+
+    title, body: HTML; styles, scripts: files of the page; data: JSON that the scripts read.
+    """
+    noscript = "This page needs JavaScript." if live else "The tables are complete; the plots need JavaScript."
+    return Template(page_file("frame.html")).substitute(
+        title=title,
+        body=body,
+        style="".join(page_file(name) for name in styles),
+        script="\n".join(page_file(name) for name in scripts),
+        data=data,
+        connect="; connect-src 'self'" if live else "",
+        noscript=noscript,
+        vendored=_vendored(),
+    )
+
+
+def _vendored() -> str:
     """The plotting libraries, as script elements."""
     folder = resources.files("windtunnel.web") / "vendor"
     return "\n".join(f"<script>{(folder / name).read_text('utf-8')}</script>" for name in VENDORED)

@@ -11,7 +11,7 @@ from string import Template
 from windtunnel.plan.result import Plan
 from windtunnel.web import answer, details, tables
 from windtunnel.web.data import page_data, script_json
-from windtunnel.web.file import page_file, vendored, version, write_whole
+from windtunnel.web.file import page, page_file, version, write_whole
 from windtunnel.web.markup import esc
 from windtunnel.web.peaks import ChipPeaks
 from windtunnel.web.sources import sources
@@ -32,9 +32,7 @@ def write_report(plan: Plan, path: str | Path, *, peaks: Mapping[str, ChipPeaks]
 def render(plan: Plan, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | None = None) -> str:
     """The report's HTML."""
     day = (date or datetime.date.today()).isoformat()
-    return Template(page_file("template.html")).substitute(
-        title=esc(f"{plan.model}: which accelerators, how many, at what cost"),
-        style=page_file("report.css"),
+    body = Template(page_file("plan.html")).substitute(
         model=esc(plan.model),
         question=tables.question(plan, day, version()),
         command=esc(command(plan)),
@@ -47,9 +45,13 @@ def render(plan: Plan, *, peaks: Mapping[str, ChipPeaks], date: datetime.date | 
         cost_finding=esc(answer.cost_finding(plan)),
         operator_tables=details.operator_tables(plan) or "<p>No chip meets the targets, so no deployment was chosen.</p>",
         sources=sources(plan),
+    )
+    return page(
+        title=esc(f"{plan.model}: which accelerators, how many, at what cost"),
+        body=body,
+        styles=("report.css",),
+        scripts=SCRIPTS,
         data=script_json(page_data(plan, peaks)),
-        vendored=vendored(),
-        script="\n".join(page_file(name) for name in SCRIPTS),
     )
 
 

@@ -14,7 +14,7 @@ from windtunnel.run import words as run_words
 from windtunnel.run.record import RunReport
 from windtunnel.web import run_answer, run_tables
 from windtunnel.web.data import script_json
-from windtunnel.web.file import page_file, vendored, version, write_whole
+from windtunnel.web.file import page, page_file, version, write_whole
 from windtunnel.web.markup import chip_name, definitions, esc
 from windtunnel.web.run_data import page_data
 from windtunnel.web.sources import MEANING
@@ -50,9 +50,7 @@ def render_run(
     best = min(reports, key=lambda report: report.step_s if run_words.has_steps(report) else float("inf"))
     compared = "".join(run_tables.measured(report) for report in reports)
     stops = "".join(_stop(report, place, len(reports) > 1) for place, report in enumerate(reports) if report.failure)
-    return Template(page_file("run.html")).substitute(
-        title=esc(f"{program}: does it run there, and how fast?"),
-        style=page_file("report.css") + page_file("run.css"),
+    body = Template(page_file("run.html")).substitute(
         program=esc(program),
         question=_question(reports, day),
         answer=_unbroken(run_answer.answer(reports), reports),
@@ -66,9 +64,13 @@ def render_run(
         support=run_tables.each(reports, run_tables.support),
         sources=_sources(reports),
         command=esc(command(reports, tuple(refused or ()))),
+    )
+    return page(
+        title=esc(f"{program}: does it run there, and how fast?"),
+        body=body,
+        styles=("report.css", "run.css"),
+        scripts=SCRIPTS,
         data=script_json(page_data(reports)),
-        vendored=vendored(),
-        script="\n".join(page_file(name) for name in SCRIPTS),
     )
 
 

@@ -10,7 +10,7 @@ from windtunnel.sim.serving.result import Result
 from windtunnel.web import simulate_answer as answers
 from windtunnel.web import simulate_tables as tables
 from windtunnel.web.data import script_json
-from windtunnel.web.file import page_file, vendored, version, write_whole
+from windtunnel.web.file import page, page_file, version, write_whole
 from windtunnel.web.markup import definitions, esc
 from windtunnel.web.simulate_data import Asked, metrics, page_data
 from windtunnel.web.sources import MEANING
@@ -38,9 +38,7 @@ def render_simulation(asked: Asked, result: Result, *, date: datetime.date | Non
     """The report's HTML."""
     day = (date or datetime.date.today()).isoformat()
     model = asked.fleet.deployment.model
-    return Template(page_file("simulate.html")).substitute(
-        title=esc(f"{model}, simulated: latency, queues, caches"),
-        style=page_file("report.css") + page_file("simulate.css"),
+    body = Template(page_file("simulate.html")).substitute(
         model=esc(model),
         where=answers.where(asked.fleet),
         question=tables.question(asked, result, day, version()),
@@ -56,9 +54,13 @@ def render_simulation(asked: Asked, result: Result, *, date: datetime.date | Non
         pools=tables.pools_table(result),
         sources=_sources(result),
         command=esc(asked.command),
+    )
+    return page(
+        title=esc(f"{model}, simulated: latency, queues, caches"),
+        body=body,
+        styles=("report.css", "simulate.css"),
+        scripts=SCRIPTS,
         data=script_json(page_data(asked, result)),
-        vendored=vendored(),
-        script="\n".join(page_file(name) for name in SCRIPTS),
     )
 
 
