@@ -10,9 +10,13 @@ from typing import Any
 from windtunnel.serve.api.refusal import RefusedError
 
 MOST_CHOICES = 128
+MOST_ANSWERS = 1024
+"""Of one request: its prompts, each answered as often as asked."""
 MOST_STOPS = 16
 MOST_TOKENS = 10_000_000
 """Above any model's context: what is larger is a mistake, whoever serves."""
+MOST_ID = 2**31 - 1
+"""Of a token; engines keep them in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,17 @@ class Asked:
 def read_body(raw: bytes) -> Mapping[str, Any]:
     """The JSON object of a request. Raises RefusedError."""
     try:
-        body = json.loads(raw)
+        body = json.loads(raw, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
         raise RefusedError(f"the body is not JSON{where}") from None
     if not isinstance(body, dict):
         raise RefusedError(f"the body has to be a JSON object, not {_kind(body)}")
     return body
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(name)  # NaN and Infinity: Python's JSON has them, nobody else's does
 
 
 def read_asked(body: Mapping[str, Any], *, chat: bool) -> Asked:
@@ -73,11 +81,15 @@ def read_asked(body: Mapping[str, Any], *, chat: bool) -> Asked:
     options = _get(body, "stream_options", dict)
     if options and not stream:
         raise RefusedError("'stream_options' is for requests with 'stream': true", param="stream_options")
+    choices = _whole(body, "n", 1, MOST_CHOICES) or 1
+    prompts = (Prompt(_messages(body)),) if chat else _prompts(body)
+    if len(prompts) * choices > MOST_ANSWERS:
+        raise RefusedError(f"{len(prompts):,} prompts with {choices} answers each; {MOST_ANSWERS:,} answers at most", param="n")
     return Asked(
         chat=chat,
         model=model,
-        prompts=(Prompt(_messages(body)),) if chat else _prompts(body),
-        choices=_whole(body, "n", 1, MOST_CHOICES) or 1,
+        prompts=prompts,
+        choices=choices,
         most_tokens=most,
         least_tokens=least,
         ignore_end=_get(body, "ignore_eos", bool) or False,
@@ -144,7 +156,7 @@ def _prompts(body: Mapping[str, Any]) -> tuple[Prompt, ...]:
 
 
 def _are_ids(values: Sequence[object]) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in values)
+    return all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ID for value in values)
 
 
 def _messages(body: Mapping[str, Any]) -> str:

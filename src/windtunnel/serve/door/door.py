@@ -19,12 +19,15 @@ from windtunnel.serve.door.accounts import Accounts
 from windtunnel.serve.door.browser import check_host, check_origin, cors_headers, is_preflight, preflight
 from windtunnel.serve.door.keys import Key, find
 from windtunnel.serve.door.limits import Allowance
+from windtunnel.serve.door.openapi import description
 from windtunnel.serve.door.visit import VISIT, Visit, new_visit
 
 BODY_S = 60.0
 """How long a body may take to come."""
-MOST_BODIES_BYTES = 1024**3
+MOST_BODIES_BYTES = 256 * 1024**2
 """Of all bodies that are held at once."""
+MOST_PARTS = 1_000_000
+"""Braces and brackets of a body: each empty pair is two bytes that become 64 in memory."""
 HUNG_UP = 499
 """What is written down as the status of a request whose client left."""
 CHALLENGES = {"Bearer": 'Bearer realm="windtunnel"', "Basic": 'Basic realm="windtunnel: any name, the key as password"'}
@@ -68,6 +71,7 @@ class Door:
         """Puts itself before the application's handlers, inside those of its middlewares that tell what was refused."""
         app.middlewares.append(self._pass)
         app.on_response_prepare.append(self._dress)
+        app.router.add_get("/openapi.json", self._describe)
         registry = app.get(REGISTRY)
         if registry is not None:
             registry.register(_Told(self._collected))
@@ -162,11 +166,20 @@ class Door:
             return
         try:
             async with asyncio.timeout(self._body_s):
-                await request.read()
+                body = await request.read()
         except TimeoutError:
             raise RefusedError(f"the body did not come within {self._body_s:g} s", status=408, code="request_timeout") from None
         except web.RequestPayloadError:
             raise RefusedError("the body is not as its headers say") from None
+        if len(body) > MOST_PARTS and body.count(b"[") + body.count(b"{") > MOST_PARTS:
+            raise RefusedError(f"the body has more than {MOST_PARTS:,} arrays and objects", status=413, code="request_too_large")
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        """``GET /openapi.json``"""
+        paths = {resource.canonical for resource in request.app.router.resources()}
+        return web.json_response(
+            description(paths, forwards="/fleet/status" in paths, keys=bool(self.keys), most_body_bytes=request.client_max_size)
+        )
 
     async def _dress(self, request: web.Request, response: web.StreamResponse) -> None:
         """The headers of every answer."""
