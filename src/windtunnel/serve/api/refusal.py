@@ -12,7 +12,8 @@ INVALID = "invalid_request_error"
 
 
 class RefusedError(Exception):
-    """A request that cannot be answered. status: of HTTP; param: the field at fault; code: for programs to tell by."""
+    """A request that cannot be answered. status: of HTTP; param: the field at fault; code: for programs to tell by; allow: the
+    methods that the path takes."""
 
     def __init__(
         self,
@@ -23,8 +24,10 @@ class RefusedError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        allow: str = "",
     ) -> None:
         super().__init__(message)
+        self.allow = allow
         self.status, self.kind, self.param, self.code, self.retry_after_s = status, kind, param, code, retry_after_s
 
     def body(self) -> dict[str, Any]:
@@ -32,7 +35,9 @@ class RefusedError(Exception):
         return {"error": {"message": str(self), "type": self.kind, "param": self.param, "code": self.code}}
 
     def headers(self) -> dict[str, str]:
-        """The headers of the answer: when to ask again, or that it is of no use to."""
+        """The headers of the answer: when to ask again, or that it is of no use to, or how."""
+        if self.allow:
+            return {"Allow": self.allow}
         if self.retry_after_s is not None:
             return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
         return {"x-should-retry": "false"} if self.status == 429 else {}

@@ -45,7 +45,7 @@ def of_exception(request: web.Request, error: Exception) -> RefusedError:
         return RefusedError(f"the body is larger than {most / 1024**2:g} MiB", status=413, code="request_too_large")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return RefusedError(f"{request.method} {request.path} is not served; use {allowed}", status=405)
+        return RefusedError(f"{request.method} {request.path[:200]} is not served; use {allowed}", status=405, allow=allowed)
     if isinstance(error, web.HTTPNotFound):
         known = sorted({r.canonical for r in request.app.router.resources() if "{" not in r.canonical})
         return RefusedError(f"{request.path[:200]} is not served; there are {', '.join(known)}", status=404)
