@@ -39,9 +39,11 @@ LAW: dict[str, set[str]] = {
 OUTSIDE: dict[str, set[str]] = {
     "cli": {"click", "rich"},
     "fit": {"numpy", "scipy"},
+    "plan/deploy": {"yaml"},
     "port": {"libcst"},
     "run": {"torch"},
     "serve": {"aiohttp", "prometheus_client"},
+    "serve/fleet": {"yarl"},
     "sweep": {"pyarrow", "ray"},
     "workload/program": {"torch"},
 }

@@ -1,0 +1,297 @@
+"""The endpoint over a fleet: what a client asks is read once, sent where it is predicted to do best, and told on as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+from aiohttp import web
+
+from windtunnel.serve.api.app import MOST_BODY_BYTES
+from windtunnel.serve.api.refusal import RefusedError, overloaded, unknown_model
+from windtunnel.serve.api.refusing import refusals
+from windtunnel.serve.door.door import REGISTRY
+from windtunnel.serve.door.visit import Visit, visit_of
+from windtunnel.serve.fleet.admission import Admission, Grant
+from windtunnel.serve.fleet.asked import PATHS, Asked, What, read_asked
+from windtunnel.serve.fleet.budget import RetryBudget
+from windtunnel.serve.fleet.endpoint import Endpoint
+from windtunnel.serve.fleet.failure import GONE, FailedError
+from windtunnel.serve.fleet.file import BackendEntry, Limits
+from windtunnel.serve.fleet.forward import ClientLeftError, Forwarding
+from windtunnel.serve.fleet.health import Health
+from windtunnel.serve.fleet.metrics import FleetMetrics, OfBackend
+from windtunnel.serve.fleet.status import Status
+from windtunnel.serve.steer.speed import Speed
+from windtunnel.serve.steer.steering import Steering
+from windtunnel.serve.steer.wanted import SEGMENT_TOKENS, Lane, Targets, Wanted
+from windtunnel.serve.virtual.tokens import count, segments
+
+LOG = logging.getLogger("windtunnel.serve")
+IDLE_S = 4.0
+"""How long a connection to a back end is kept for the next request: under the 5 s after which uvicorn, in which most engines
+stand, closes it, so that no request meets a connection that is being closed."""
+BACK_OFF_S = 0.05
+LONGEST_BACK_OFF_S = 2.0
+STREAM_BUFFER_BYTES = 256 * 1024
+
+
+class Router:
+    """The fleet's front. speeds: of those back ends whose speed is predicted; the others' are learned alone."""
+
+    def __init__(self, entries: Sequence[BackendEntry], limits: Limits, speeds: Mapping[str, Speed] | None = None) -> None:
+        self.limits, speeds = limits, speeds or {}
+        self.endpoints = {entry.name: Endpoint(entry, limits, changed=self._changed) for entry in entries}
+        lanes = {
+            entry.name: Lane(speeds.get(entry.name), (entry.price_per_h or 0.0) / 3600.0, entry.most_in_flight)
+            for entry in entries
+        }
+        self.steering = Steering(lanes, Targets(limits.ttft, limits.tpot))
+        self.admission = Admission(self.endpoints, self.steering, limits)
+        self.budget = RetryBudget(limits.retry_share, time.monotonic)
+        self.status = Status(self)
+        self.metrics = FleetMetrics(self.status.gauges)
+        self._of: dict[str, OfBackend] = {entry.name: self.metrics.of(entry.name) for entry in entries}
+        self.draining = False
+        self.session: aiohttp.ClientSession
+        self.health: Health
+
+    def app(self, most_body_bytes: int = MOST_BODY_BYTES) -> web.Application:
+        """What aiohttp serves. Back ends with a URL are looked at before the first request is taken."""
+        app = web.Application(client_max_size=most_body_bytes, middlewares=[refusals(self._count)])
+        app[REGISTRY] = self.metrics.registry
+        app.router.add_post(PATHS["chat"], self.chat)
+        app.router.add_post(PATHS["completion"], self.completion)
+        app.router.add_post(PATHS["embeddings"], self.embeddings)
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_get("/v1/models/{id:.+}", self.model)
+        app.router.add_get("/health", self.healthy)
+        app.router.add_get("/metrics", self.page)
+        app.router.add_get("/fleet/status", self.told)
+        app.router.add_post("/fleet/backends/{name}/{verb:drain|resume}", self.drain)
+        app.cleanup_ctx.append(self._running)
+        app.on_shutdown.append(self._closing)
+        return app
+
+    async def _running(self, app: web.Application):  # type: ignore[no-untyped-def]
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60)
+        self.session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
+            skip_auto_headers=("User-Agent", "Accept"),
+            read_bufsize=STREAM_BUFFER_BYTES,
+            trust_env=False,
+        )
+        self.health = Health(self.session, self.endpoints, self.limits)
+        for endpoint in self.endpoints.values():
+            if endpoint.entry.kind == "url":
+                endpoint.at(endpoint.entry.where)
+        try:
+            await self.health.first()
+            async with self.health, self.status:
+                yield
+        finally:
+            await self.session.close()
+
+    async def _closing(self, app: web.Application) -> None:
+        """Told to stop: what is under way goes on, nobody new comes in."""
+        self.draining = True
+        self.admission.close("the endpoint is closing")
+
+    def _changed(self) -> None:
+        self.admission.changed()
+
+    def _count(self, status: int) -> None:
+        self.metrics.refused.labels(str(status)).inc()
+
+    # what is told
+
+    def served(self) -> dict[str, int | None]:
+        """What clients may ask for, each with the shortest context among its back ends, where any tells one."""
+        found: dict[str, int | None] = {}
+        for endpoint in self.endpoints.values():
+            for name in endpoint.names:
+                lengths = [length for length in (found.get(name), endpoint.most_tokens.get(name)) if length]
+                found[name] = min(lengths, default=None)
+        return found
+
+    async def models(self, request: web.Request) -> web.Response:
+        """``GET /v1/models``: of all back ends together."""
+        return web.json_response({"object": "list", "data": [self._model(*item) for item in self.served().items()]})
+
+    async def model(self, request: web.Request) -> web.Response:
+        """``GET /v1/models/ID``"""
+        wanted, served = request.match_info["id"], self.served()
+        if wanted not in served:
+            raise unknown_model(wanted, served)
+        return web.json_response(self._model(wanted, served[wanted]))
+
+    def _model(self, name: str, most_tokens: int | None) -> dict[str, object]:
+        told: dict[str, object] = {"id": name, "object": "model", "created": int(self.status.since), "owned_by": "windtunnel"}
+        return {**told, "max_model_len": most_tokens} if most_tokens else told
+
+    async def healthy(self, request: web.Request) -> web.Response:
+        """``GET /health``: 200 while any back end is up."""
+        if self.draining:
+            raise overloaded("the endpoint is closing", 5.0)
+        if not any(endpoint.hopeful() for endpoint in self.endpoints.values()):
+            raise overloaded("no back end is up", 1.0)
+        return web.json_response({"status": "ok"})
+
+    async def page(self, request: web.Request) -> web.Response:
+        """``GET /metrics``"""
+        return web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def told(self, request: web.Request) -> web.Response:
+        """``GET /fleet/status``"""
+        return web.json_response(self.status.body())
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """``POST /fleet/backends/NAME/drain`` and ``.../resume``"""
+        name = request.match_info["name"]
+        endpoint = self.endpoints.get(name)
+        if endpoint is None:
+            raise RefusedError(f"there is no back end '{name[:80]}'; there are {', '.join(self.endpoints)}", status=404)
+        endpoint.drain(request.match_info["verb"] == "drain")
+        return web.json_response({"name": name, "state": endpoint.state(), "in_flight": endpoint.in_flight})
+
+    # what is asked
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/chat/completions``"""
+        return await self._answer(request, "chat")
+
+    async def completion(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/completions``"""
+        return await self._answer(request, "completion")
+
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
+        """``POST /v1/embeddings``"""
+        return await self._answer(request, "embeddings")
+
+    async def _answer(self, request: web.Request, what: What) -> web.StreamResponse:
+        if (request.content_length or 0) > request.client_max_size:
+            raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
+        asked, visit = read_asked(await request.read(), what), visit_of(request)
+        visit.record.model, visit.record.stream = asked.model, asked.stream
+        if not self.admission.serving(asked.model):
+            raise unknown_model(asked.model, self.served())
+        wanted = Wanted(
+            asked.model, count(asked.prompt), segments(asked.prompt, SEGMENT_TOKENS), asked.most_tokens, streams=asked.stream
+        )
+        most = 0 if what == "embeddings" else None if asked.most_tokens is None else asked.most_tokens * asked.answers
+        visit.hold(wanted.prompt_tokens, most, asked.answers)
+        self.budget.request()
+        status = GONE
+        try:
+            response = await self._tried(request, asked, wanted, visit)
+            status = visit.record.status or response.status
+            return response
+        except RefusedError as refusal:
+            status = refusal.status
+            raise
+        except ClientLeftError:
+            visit.record.status, visit.record.finish = GONE, "left"
+            raise ConnectionResetError("the client left") from None
+        finally:
+            self.metrics.requests.labels(asked.model, str(status)).inc()
+
+    async def _tried(self, request: web.Request, asked: Asked, wanted: Wanted, visit: Visit) -> web.StreamResponse:
+        """The answer of the first back end that gives one."""
+        way = Forwarding(request, asked, visit, session=self.session, steering=self.steering, limits=self.limits)
+        tried: dict[str, None] = {}
+        record = visit.record
+        failure: FailedError | None = None
+        for number in range(1, self.limits.retries + 2):
+            try:
+                grant = await self.admission.enter(wanted, tried)
+            except RefusedError as refusal:
+                # nobody else is there: what the last one said tells more, unless it was only that it is busy
+                raise (failure.refusal if failure is not None and failure.blame else refusal) from None
+            name = grant.endpoint.name
+            record.attempts, record.backend = number, name
+            record.predicted_ttft_s, record.predicted_tpot_s = round(grant.pick.ttft_s, 6), round(grant.pick.tpot_s, 6)
+            try:
+                return await self._try(way, grant, wanted, visit)
+            except FailedError as error:
+                failure = error
+            again = number <= self.limits.retries and failure.again and way.response is None and not self.draining
+            again = again and self.budget.take()
+            self.status.failed(name, failure, "tried again" if again else "told the client")
+            if not again:
+                break
+            grant.endpoint.counts.retried += 1
+            self._of[name].retried.inc()
+            if name in tried or len(self.admission.serving(asked.model)) == 1:
+                await asyncio.sleep(min(BACK_OFF_S * 4.0 ** len(tried), LONGEST_BACK_OFF_S) * random.uniform(0.5, 1.0))
+            tried[name] = None
+        assert failure is not None
+        if way.response is not None:
+            record.status, record.error, record.finish = failure.refusal.status, str(failure.refusal), "error"
+            return await self._broken(way, failure)
+        raise failure.refusal
+
+    @staticmethod
+    async def _broken(way: Forwarding, failure: FailedError) -> web.StreamResponse:
+        try:
+            return await way.broken(failure.refusal)
+        except OSError:
+            raise ClientLeftError from None
+
+    async def _try(self, way: Forwarding, grant: Grant, wanted: Wanted, visit: Visit) -> web.StreamResponse:
+        """One try, and what it tells of the back end."""
+        endpoint, record, of = grant.endpoint, visit.record, self._of[grant.endpoint.name]
+        endpoint.counts.requests += 1
+        of.requests.inc()
+        breaker, ok = endpoint.breaker, False
+        try:
+            response = await way.attempt(grant)
+            ok = True
+            breaker.succeeded()
+            return response
+        except FailedError as failure:
+            now = time.monotonic()
+            if failure.hold_s:
+                endpoint.quiet_until = max(endpoint.quiet_until, now + failure.hold_s)
+            if failure.again:
+                endpoint.counts.failed += 1
+                of.failed.inc()
+            if failure.blame:
+                breaker.failed(now, at_once=failure.at_once)
+                self.health.look_at(endpoint)
+            elif failure.again:
+                breaker.dropped()
+            else:
+                breaker.succeeded()  # it told what is wrong with the request, as it should
+            raise
+        except BaseException:
+            breaker.dropped()
+            endpoint.counts.abandoned += 1
+            raise
+        finally:
+            if way.response is not None or ok:
+                record.prompt_tokens = wanted.prompt_tokens if record.prompt_tokens is None else record.prompt_tokens
+                record.completion_tokens = way.pieces if record.completion_tokens is None else record.completion_tokens
+                endpoint.count(record.prompt_tokens, record.completion_tokens)
+                of.prompt_tokens.inc(record.prompt_tokens)
+                of.tokens.inc(record.completion_tokens)
+            self.admission.leave(grant, ok=ok, tokens=record.completion_tokens if ok else None)
+            if ok:
+                self._observe(of, visit)
+
+    @staticmethod
+    def _observe(of: OfBackend, visit: Visit) -> None:
+        record = visit.record
+        of.whole.observe(time.perf_counter() - visit.begun_s)
+        if record.ttft_s is not None:
+            of.ttft.observe(record.ttft_s)
+            of.predicted_ttft.observe(record.predicted_ttft_s or 0.0)
+        if record.tpot_s is not None:
+            of.tpot.observe(record.tpot_s)
+            of.predicted_tpot.observe(record.predicted_tpot_s or 0.0)
