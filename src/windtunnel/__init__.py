@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from windtunnel.catalog.system import system as system
     from windtunnel.catalog.system import systems as systems
     from windtunnel.errors import DoesNotFitError as DoesNotFitError
+    from windtunnel.errors import EngineError as EngineError
     from windtunnel.errors import InfeasibleError as InfeasibleError
     from windtunnel.errors import InvalidInputError as InvalidInputError
     from windtunnel.errors import MissingFactError as MissingFactError
@@ -80,6 +81,7 @@ _HOME = {
     "windtunnel.catalog.system": ("System", "system", "systems"),
     "windtunnel.errors": (
         "DoesNotFitError",
+        "EngineError",
         "InfeasibleError",
         "InvalidInputError",
         "MissingFactError",

@@ -7,6 +7,7 @@
     ├── InvalidInputError      a field, an argument or a file is malformed
     │   └── ParallelismError   the degrees of parallelism do not divide what they cut
     ├── DoesNotFitError        the deployment needs more memory than there is
+    ├── EngineError            an engine in a process of its own did not start, or ended
     └── InfeasibleError        nothing that was searched meets the targets
 
 The command line prints the message after ``windtunnel: `` and exits with status 2. Anything else that
@@ -18,6 +19,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from typing import Any
+
+
+LINES_SHOWN = 20
+"""Of a log, in an error."""
 
 
 class WindtunnelError(Exception):
@@ -101,6 +106,15 @@ class ParallelismError(InvalidInputError):
 
 class DoesNotFitError(WindtunnelError):
     """A deployment needs more memory than its chips have."""
+
+
+class EngineError(WindtunnelError):
+    """An engine in a process of its own did not start, or ended. last_lines: of its log, which the message ends with."""
+
+    def __init__(self, summary: str, last_lines: Iterable[str]) -> None:
+        self.summary, self.last_lines = summary, tuple(last_lines)
+        shown = [f"    {line}" for line in self.last_lines[-LINES_SHOWN:]]
+        super().__init__("\n".join([f"{summary}; the end of its log:", *shown]) if shown else summary)
 
 
 class InfeasibleError(WindtunnelError):

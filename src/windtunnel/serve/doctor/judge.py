@@ -18,6 +18,7 @@ BESIDE = ("torch", "torchvision", "torchaudio", "transformers", "numpy", "triton
           "tpu-inference", "openvino", "openvino-tokenizers", "mlx", "vllm")  # fmt: skip
 """Packages whose versions decide whether an engine starts, besides those that the stack's record names."""
 
+CROWDED = "vLLM takes one outside platform in a process"
 RECORD = "the catalogue's record {}"
 
 
@@ -173,7 +174,7 @@ def crowded(stack: Stack, here: Installed) -> Iterator[Remark]:
     there = sorted(name for name, package in here.packages.items() if package.platform or name in named)
     if len(there) > 1:
         keep = next((name for name in there if name in {key(p) for p in stack.platforms}), there[0])
-        text = f"vLLM takes one outside platform in a process, and {' and '.join(there)} are installed"
+        text = f"{CROWDED}, and {' and '.join(there)} are installed"
         fix = f"pip uninstall {' '.join(name for name in there if name != keep)}"
         yield Remark(text, "vLLM, its platform plugins (recalled)", fix)
     backends = sorted({name for one in stacks() if one.private for p in one.plugins if (name := key(p)) in here.packages})
