@@ -22,6 +22,7 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "scaleup_latency_s": ("s", "latency over the scale-up links"),
     "mesh_links": ("count", "peers that share the scale-up bandwidth in a full mesh"),
     "scaleout_bytes_per_s": ("byte/s", "network per chip, one direction"),
+    "scaleout_chips": ("count", "chips that a source describes its network to join"),
     "racks": ("count", "racks"),
     "power_w": ("W", "power, hosts and network included"),
     "price_usd": ("USD", "price of the whole"),

@@ -1,0 +1,17 @@
+"""Language models as training loops execute them: a layer forward and backward, what it keeps, what it holds."""
+
+from windtunnel.workload.training.cut import Cut
+from windtunnel.workload.training.layer import Exchange, LayerWork, embedding_work, head_work, layer_work
+from windtunnel.workload.training.numbers import LayerNumbers, layer_numbers, model_flops_per_token
+
+__all__ = [
+    "Cut",
+    "Exchange",
+    "LayerNumbers",
+    "LayerWork",
+    "embedding_work",
+    "head_work",
+    "layer_numbers",
+    "layer_work",
+    "model_flops_per_token",
+]
