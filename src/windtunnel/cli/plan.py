@@ -35,6 +35,11 @@ MOST_REQUESTS_PER_S = 1e6
 @click.option(
     "--deploy", type=click.Path(path_type=Path), metavar="DIR", help="Also write the launch commands of the best deployment."
 )
+@click.option(
+    "--deploy-with",
+    metavar="LAUNCHER",
+    help="What launches it: shell scripts, Docker compose; shell.",
+)
 @click.option("--deploy-chip", metavar="NAME", help="Write them for this chip instead.")
 @json_option
 def plan(
@@ -53,6 +58,7 @@ def plan(
     prices: Path | None,
     html: Path | None,
     deploy: Path | None,
+    deploy_with: str | None,
     deploy_chip: str | None,
     as_json: bool,
 ) -> None:
@@ -63,7 +69,7 @@ def plan(
     80 % of cases; memory, money, energy; then the Pareto front, and for a chip that fails, why. The exit status is 2
     where no chip meets the targets.
     """
-    _check_files(html, deploy, deploy_chip, prices)
+    _check_files(html, deploy, deploy_with, deploy_chip, prices)
     if date is not None and to is None:
         raise InvalidInputError("--date", "says on which day export rules are held against chips; add --to CN")
     from windtunnel.catalog.models import model as read_model
@@ -81,7 +87,7 @@ def plan(
     if deploy is not None and result.ranked:
         from windtunnel.plan.deploy import write_deployment
 
-        written += write_deployment(chosen_for_deployment(result, deploy_chip), spec, targets, deploy)
+        written += write_deployment(chosen_for_deployment(result, deploy_chip), spec, targets, deploy, deploy_with or "shell")
     if html is not None:
         from windtunnel.cli.report import write_html
 
@@ -107,13 +113,22 @@ def _nothing_meets(result: Plan) -> str:
     return f"no chip meets the targets: {why[0]}" if len(why) == 1 else "no chip meets the targets"
 
 
-def _check_files(html: Path | None, deploy: Path | None, deploy_chip: str | None, prices: Path | None) -> None:
+def _check_files(
+    html: Path | None, deploy: Path | None, deploy_with: str | None, deploy_chip: str | None, prices: Path | None
+) -> None:
     if prices is not None:
         check_readable(prices, "--prices")
     if html is not None:
         check_writable(html, "--html")
+    if deploy_with is not None:
+        from windtunnel.plan.deploy import LAUNCHERS
+
+        if deploy_with not in LAUNCHERS:
+            raise UnknownNameError("launcher", deploy_with, LAUNCHERS)
     if deploy is not None:
         check_new_folder(deploy, "--deploy")
+    elif deploy_with is not None:
+        raise InvalidInputError("--deploy-with", "says what --deploy DIR writes for; add --deploy DIR")
     elif deploy_chip is not None:
         raise InvalidInputError("--deploy-chip", "says for which chip --deploy DIR writes; add --deploy DIR")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from windtunnel.cli.deployment_options import deployment_options, serve_deployment_if_asked
 from windtunnel.cli.door_options import door_options, print_new_key
 from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
@@ -21,6 +22,12 @@ ISL, OSL = 1024, 256
 @click.command()
 @click.argument("model", required=False, default="")
 @click.option("--doctor", is_flag=True, help="In place of MODEL: what accelerators are here, and which versions go together.")
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="In place of MODEL: one endpoint over the back ends of this file.",
+)
 @on_options
 @click.option("--host", default="127.0.0.1", metavar="ADDRESS", help="Where to listen; 127.0.0.1: this machine alone.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="8000; 0 takes any that is free.")
@@ -36,6 +43,7 @@ ISL, OSL = 1024, 256
 )
 @click.option("--seed", type=int, default=0, help="Of failures; 0.")
 @door_options
+@deployment_options
 @fleet_options
 @json_option
 def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
@@ -58,12 +66,25 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
         return
     if as_json:
         raise InvalidInputError("--json", "is for --doctor")
+    status = serve_deployment_if_asked(model, said)
+    if status is not None:
+        sys.exit(status)
+    if said["fleet"]:
+        _needs_http()
+        from windtunnel.cli.serve_fleet import serve_fleet
+
+        serve_fleet(model, said)
+        return
     if not model:
         raise InvalidInputError("model", "is missing: which one to serve; `windtunnel models` lists what is known")
-    if importlib.util.find_spec("aiohttp") is None or importlib.util.find_spec("prometheus_client") is None:
-        raise UnsupportedError("serve needs aiohttp and prometheus-client; install them with: pip install 'windtunnel[serve]'")
+    _needs_http()
     if not (said["on"] or said["prefill"] or said["decode"]):
         raise InvalidInputError("--on", "say on what the model is simulated: --on CHIP:N")
     from windtunnel.cli.serve_virtual import serve_virtual
 
     serve_virtual(model, said)
+
+
+def _needs_http() -> None:
+    if importlib.util.find_spec("aiohttp") is None or importlib.util.find_spec("prometheus_client") is None:
+        raise UnsupportedError("serve needs aiohttp and prometheus-client; install them with: pip install 'windtunnel[serve]'")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.flags import COMMANDS
+from windtunnel.plan.deploy.fleet import Written
 from windtunnel.plan.deploy.instance import Instance, Service
 from windtunnel.plan.deploy.parts import degrees
 from windtunnel.plan.deploy.shell import one_line
@@ -17,8 +19,11 @@ VLLM_OF_ASCEND = "0.23.0"
 """The vLLM that the Ascend plugin's version extends."""
 
 
-def readme(service: Service, written: dict[str, str], weights: Checkpoint, assumed_server: bool) -> str:
-    """Markdown; names from outside stand in code spans."""
+def readme(
+    service: Service, scripts: dict[str, str], weights: Checkpoint, assumed_server: bool, way: Written | None = None
+) -> str:
+    """Markdown; names from outside stand in code spans. way: how the scripts are launched, None: by hand."""
+    written = scripts
     candidate, main = service.candidate, service.main
     engine = " ".join(part for part in (main.deployment.engine, main.deployment.engine_version) if part)
     parts = [
@@ -26,14 +31,15 @@ def readme(service: Service, written: dict[str, str], weights: Checkpoint, assum
         f"Planned by windtunnel for {service.targets.isl:,} tokens in and {service.targets.osl:,} out, with {code(engine)}.",
         "## What runs where",
         _roles(service),
-        _server_note(service, assumed_server),
+        _server_note(service, assumed_server, by_hand=way is None),
+        *(("## What each file is", _files(way)) if way else ()),
         "## In which order",
-        _order(service, written, weights),
+        _steps(way, weights) if way else _order(service, written, weights),
         "## What to expect",
         "Measure with `./bench.sh` and compare. The interval holds the value in 80 % of cases.",
         _expected(service),
         "## What this rests on",
-        _basis(service, written),
+        _basis(service, written, way.notes if way else ()),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -55,14 +61,23 @@ def _roles(service: Service) -> str:
     return "\n".join(rows)
 
 
-def _server_note(service: Service, assumed: bool) -> str:
+def _files(way: Written) -> str:
+    return "\n".join(["| file | what it is |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in way.about.items())])
+
+
+def _steps(way: Written, weights: Checkpoint) -> str:
+    get = [f"Get {one_line(weights.convert)}."] if weights.convert else []
+    return "\n".join(f"{i}. {step}" for i, step in enumerate([*get, *way.steps], 1))
+
+
+def _server_note(service: Service, assumed: bool, *, by_hand: bool = True) -> str:
     said = f"A server holds {service.server_chips} chips" + (
         " (assumed: the catalogue names no server for this plan)." if assumed else "."
     )
     if service.chip.devices > 1:
         said += f" A chip shows as {service.chip.devices} devices, and the scripts count devices."
     shared = [it for it in service.instances if it.shared > 1]
-    for it in shared:
+    for it in shared if by_hand else ():
         said += (
             f" {it.shared} copies of {it.role} share a server: give each its own `PORT`"
             f" and `FIRST_DEVICE` (0, {it.devices}, ...)."
@@ -140,7 +155,7 @@ def _install(written: dict[str, str]) -> str:
     return " and ".join(f"`{package}`" for package, _, _ in _packages(written))
 
 
-def _basis(service: Service, written: dict[str, str]) -> str:
+def _basis(service: Service, written: dict[str, str], more: Sequence[str]) -> str:
     lines = []
     for package, version, read in _packages(written):
         how = (
@@ -157,5 +172,5 @@ def _basis(service: Service, written: dict[str, str]) -> str:
     if service.main.prediction.load.prefix_hit > 0:
         hit = service.main.prediction.load.prefix_hit
         lines.append(f"- {hit:.0%} of the input is expected to be in the prefix cache already.")
-    lines += [f"- {one_line(note)}" for note in service.main.prediction.notes]
+    lines += [f"- {one_line(note)}" for note in (*more, *service.main.prediction.notes)]
     return "\n".join(lines)

@@ -6,8 +6,16 @@ from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.instance import Instance, Service
 from windtunnel.plan.deploy.shell import Script
 
-VISIBLE = {"Nvidia": "CUDA_VISIBLE_DEVICES", "AMD": "HIP_VISIBLE_DEVICES", "Huawei": "ASCEND_RT_VISIBLE_DEVICES"}
-"""The variable with which a vendor's runtime is told which devices it may use."""
+VISIBLE = {
+    "Nvidia": "CUDA_VISIBLE_DEVICES",
+    "AMD": "HIP_VISIBLE_DEVICES",
+    "Huawei": "ASCEND_RT_VISIBLE_DEVICES",
+    "Hygon": "HIP_VISIBLE_DEVICES",
+    "Iluvatar": "CUDA_VISIBLE_DEVICES",
+    "Moore Threads": "MUSA_VISIBLE_DEVICES",
+    "T-Head": "CUDA_VISIBLE_DEVICES",
+}
+"""The variable with which a vendor's runtime is told which devices it may use; the last four: gpustack-runtime 0.2.6, envs.py."""
 
 
 def degrees(it: Instance) -> str:
@@ -60,6 +68,8 @@ def settings(
         script.setting(
             "FIRST_DEVICE", 0, f"{it.shared} instances fit this server: 0, {it.devices}, ... each with a PORT of its own"
         )
+        script.note("the same as processes count it here: 0 in a container that was given its own devices alone")
+        script.line("VISIBLE_FROM=${VISIBLE_FROM:-$FIRST_DEVICE}")
 
 
 def visible_devices(script: Script, service: Service, it: Instance) -> None:
@@ -68,7 +78,7 @@ def visible_devices(script: Script, service: Service, it: Instance) -> None:
     if name is None:
         return
     if it.shared > 1:
-        script.line(f'devices=$(seq -s, "$FIRST_DEVICE" $((FIRST_DEVICE + {it.devices - 1})))')
+        script.line(f'devices=$(seq -s, "$VISIBLE_FROM" $((VISIBLE_FROM + {it.devices - 1})))')
         script.export(name, '"$devices"')
     elif it.node_devices < it.server_devices or service.chip.device == "npu":
         script.export(name, ",".join(str(i) for i in range(it.node_devices)))

@@ -80,14 +80,13 @@ def _router(service: Service) -> str:
     script.setting("PORT", 8080)
     script.required("PREFILL", f"the prefill instances ({before.replicas}) as HOST:PORT, spaces between")
     script.required("DECODE", f"the decode instances ({after.replicas}) as HOST:PORT, spaces between")
-    script.line('cd "$(dirname "$0")"')
     script.line("{")
     script.line('  echo "hostname: 0.0.0.0"; echo "port: $PORT"; echo "backend: pytorch"')
     for section, name, it in (("context_servers", "PREFILL", before), ("generation_servers", "DECODE", after)):
         script.line(f'  echo "{section}:"; echo "  num_instances: {it.replicas}"; echo "  urls:"')
         script.line(f'  for url in ${name}; do echo "    - \\"$url\\""; done')
-    script.line("} > servers.yaml")
-    script.run("trtllm-serve disaggregated", [("-c", "servers.yaml")])
+    script.line('} > "${TMPDIR:-/tmp}/servers.yaml"')
+    script.run("trtllm-serve disaggregated", [("-c", '"${TMPDIR:-/tmp}/servers.yaml"')])
     return script.text
 
 

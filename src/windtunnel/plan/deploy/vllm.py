@@ -141,7 +141,7 @@ def _rank_loop(script: Script, it: Instance, command: str, flags: list[Flag]) ->
     script.note(f"{local} groups of {group} devices here, each its own server on PORT, PORT + 1, ...")
     script.line(f"for i in $(seq 0 {local - 1}); do")
     script.line(f"  RANK=$(({'NODE_RANK * ' + str(local) + ' + ' if it.nodes > 1 else ''}i))")
-    script.line(f"  first=$((FIRST_DEVICE + i * {group}))" if it.shared > 1 else f"  first=$((i * {group}))")
+    script.line(f"  first=$((VISIBLE_FROM + i * {group}))" if it.shared > 1 else f"  first=$((i * {group}))")
     script.line(f'  devices=$(seq -s, "$first" $((first + {group - 1})))')
     script.run(
         command,

@@ -14,6 +14,7 @@ from windtunnel.catalog.system import system
 from windtunnel.errors import InvalidInputError, UnknownNameError, UnsupportedError, nearest
 from windtunnel.plan.deploy import sglang, trtllm, vllm
 from windtunnel.plan.deploy.checkpoint import checkpoint
+from windtunnel.plan.deploy.compose import compose_files
 from windtunnel.plan.deploy.guide import readme
 from windtunnel.plan.deploy.instance import Service, instance
 from windtunnel.plan.result import Candidate, Targets
@@ -27,21 +28,35 @@ WRITERS: Mapping[str, Callable[[Service], dict[str, str]]] = {
 }
 """Engines whose commands are known."""
 
+PORTS: Mapping[str, dict[str, int]] = {
+    "vllm": vllm.PORTS,
+    "vllm-ascend": vllm.PORTS,
+    "sglang": sglang.PORTS,
+    "trtllm": trtllm.PORTS,
+}
+
 USUAL_SERVER = 8
 CHUNK_TOKENS = 8192
 
 
-def write_deployment(candidate: Candidate, spec: ModelSpec, targets: Targets, directory: str | Path) -> list[Path]:
-    """Writes the scripts that launch ``candidate`` into ``directory``, and returns their paths.
+LAUNCHERS = ("shell", "compose")
+"""What the files are for: a shell on each server, Docker Compose."""
 
-    A run.sh for each role, bench.sh with the engine's own benchmark at the planned load, and a README.md with what to
-    expect. Raises UnsupportedError for an engine whose commands are not known, InvalidInputError where the directory
+
+def write_deployment(
+    candidate: Candidate, spec: ModelSpec, targets: Targets, directory: str | Path, launcher: str = "shell"
+) -> list[Path]:
+    """Writes what launches ``candidate`` into ``directory``, and returns the paths.
+
+    A run.sh for each role, bench.sh with the engine's own benchmark at the planned load, a README.md with what to
+    expect, and what ``launcher`` needs besides. Raises UnsupportedError for an engine whose commands are not known,
+    MissingFactError where no source says how a container reaches the chip, InvalidInputError where the directory
     exists and holds something.
     """
     target = Path(directory)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InvalidInputError("deploy", f"'{target}' exists and is not empty; name a new folder")
-    files = deployment_files(candidate, spec, targets)
+    files = deployment_files(candidate, spec, targets, launcher)
     try:
         _write_whole(files, target)
     except OSError as problem:
@@ -49,14 +64,20 @@ def write_deployment(candidate: Candidate, spec: ModelSpec, targets: Targets, di
     return [target / name for name in files]
 
 
-def deployment_files(candidate: Candidate, spec: ModelSpec, targets: Targets) -> dict[str, str]:
-    """The text of every file, by its path in the folder. Raises UnsupportedError."""
+def deployment_files(candidate: Candidate, spec: ModelSpec, targets: Targets, launcher: str = "shell") -> dict[str, str]:
+    """The text of every file, by its path in the folder. Raises UnsupportedError, MissingFactError or UnknownNameError."""
+    if launcher not in LAUNCHERS:
+        raise UnknownNameError("launcher", launcher, LAUNCHERS)
     service = _service(candidate, spec, targets)
     name = _engine(candidate.prediction.deployment, service.chip)
-    written = WRITERS[name](service)
+    scripts = WRITERS[name](service)
     weights = checkpoint(service, "vllm" if name.startswith("vllm") else name)
-    text = readme(service, written, weights, not candidate.prediction.deployment.system)
-    return {"README.md": text, **written}
+    assumed = not candidate.prediction.deployment.system
+    if launcher == "shell":
+        return {"README.md": readme(service, scripts, weights, assumed), **scripts}
+    each_rank = name == "vllm-ascend" and service.apart
+    way = compose_files(service, name, scripts, weights, PORTS[name], each_rank=each_rank)
+    return {"README.md": readme(service, scripts, weights, assumed, way), **way.files}
 
 
 def _service(candidate: Candidate, spec: ModelSpec, targets: Targets) -> Service:

@@ -8,7 +8,9 @@ MODEL=${MODEL:-meta-llama/Llama-3.1-70B-Instruct}
 PORT=${PORT:-8000}
 # 2 instances fit this server: 0, 4, ... each with a PORT of its own
 FIRST_DEVICE=${FIRST_DEVICE:-0}
-devices=$(seq -s, "$FIRST_DEVICE" $((FIRST_DEVICE + 3)))
+# the same as processes count it here: 0 in a container that was given its own devices alone
+VISIBLE_FROM=${VISIBLE_FROM:-$FIRST_DEVICE}
+devices=$(seq -s, "$VISIBLE_FROM" $((VISIBLE_FROM + 3)))
 export CUDA_VISIBLE_DEVICES="$devices"
 
 exec vllm serve "$MODEL" \

@@ -1,0 +1,333 @@
+"""The deployment as Docker Compose files: one for each server, its containers running the very scripts of the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import windtunnel
+from windtunnel.catalog.container import Access, Image, access_of
+from windtunnel.plan.deploy.checkpoint import Checkpoint
+from windtunnel.plan.deploy.fleet import KEY, Driven, Endpoint, Need, Written, deployment_json, fleet_toml
+from windtunnel.plan.deploy.images import SMALL, engine_image, pair_package
+from windtunnel.plan.deploy.instance import Service
+from windtunnel.plan.deploy.patience import patience_s
+from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, Part, asked_by, placed
+from windtunnel.plan.deploy.shell import one_line
+from windtunnel.plan.deploy.yaml_text import yaml_text
+
+SHM = "16gb"
+"""Of /dev/shm, through which the processes of one engine talk: as vLLM's documentation on parallelism has it."""
+HEALTH = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/health', timeout=5)"
+"""Every image of an engine has Python; not every one has curl."""
+ASCEND_PROXY = "/vllm-workspace/vllm-ascend/examples/disaggregated_prefill_v1/load_balance_proxy_server_example.py"
+"""Where the image of vllm-ascend keeps its sources: read from its documentation, 0.23.0."""
+HF_FOLDER = "${HF_HOME:-${HOME}/.cache/huggingface}"
+
+
+def compose_files(
+    service: Service, engine: str, scripts: dict[str, str], weights: Checkpoint, ports: dict[str, int], *, each_rank: bool
+) -> Written:
+    """compose.yaml, or a file for each server, with what they mount.
+
+    scripts: those of the shell, by their paths. Raises MissingFactError where no source says how a container reaches the chip.
+    """
+    return _Compose(service, engine, scripts, weights, ports, each_rank).written()
+
+
+class _Compose:
+    def __init__(
+        self, service: Service, engine: str, scripts: dict[str, str], weights: Checkpoint, ports: dict[str, int], each_rank: bool
+    ) -> None:
+        self.service, self.engine, self.scripts = service, engine, scripts
+        self.access: Access = access_of(service.chip)
+        self.image: Image | None = engine_image(service.chip, engine)
+        self.parts = placed(service, ports, each_rank=each_rank, packed=self.access.renumbered)
+        self.servers = 1 + max(part.server for part in self.parts)
+        self.from_folder = bool(weights.convert) or _is_folder(service.model)
+        self.folder_about = one_line(weights.convert) or f"{one_line(service.model)} on every server"
+        on_npu = service.chip.device == "npu"
+        self.host = service.apart or self.servers > 1
+        """Whether containers use the server's own network: what carries caches and collectives is not led through a bridge."""
+        self.addressed = self.servers > 1 or (service.apart and on_npu)
+        self.nic = on_npu and self.host
+
+    def written(self) -> Written:
+        pair = self.service.apart
+        files: dict[str, str] = {}
+        about: dict[str, str] = {}
+        names = self._file_names()
+        for server, name in enumerate(names):
+            services = {part.name: self._engine(part) for part in self.parts if part.server == server}
+            if server == 0:
+                if pair:
+                    services["pair"] = self._pair()
+                services["router"] = self._router()
+            where = f", server {server} of {self.servers}" if self.servers > 1 else ""
+            head = (
+                f"{one_line(self.service.model)} on {self.service.chip.name}{where}.",
+                f"Written by windtunnel {windtunnel.__version__}; the flags of the engine are in "
+                + " and ".join(f"{it.role}/run.sh" for it in self.service.instances)
+                + ".",
+            )
+            files[name] = yaml_text({"services": services}, about=head)
+            about[name] = "the containers" + (f" of server {server}" if self.servers > 1 else "") + (
+                ", and the router" if server == 0 else ""
+            )  # fmt: skip
+        files |= {path: text for path, text in self.scripts.items() if pair or not path.startswith("router/")}
+        for it in self.service.instances:
+            about[f"{it.role}/run.sh"] = "what its containers run: the engine with its flags"
+        if pair:
+            about["router/run.sh"] = "the engine's own router, which hands a prompt from prefill to decode"
+        endpoints = self._endpoints()
+        needs = self._needs()
+        files["router.sh"] = router_script()
+        about["router.sh"] = "starts `windtunnel serve --fleet` in its container, and installs it there where it is missing"
+        files["fleet.toml"] = fleet_toml(self.service, self.engine, endpoints)
+        about["fleet.toml"] = "the endpoints, for `windtunnel serve --fleet`"
+        files[".env"] = _env(needs)
+        about[".env"] = "what only you know; Docker Compose reads it"
+        files["deployment.json"] = deployment_json(
+            self.service, "compose", self._driven(names), endpoints, needs, f"http://127.0.0.1:{ROUTER_PORT}"
+        )
+        about["deployment.json"] = "how `windtunnel serve --deployment` drives all this"
+        about["bench.sh"] = "the engine's own benchmark at the planned load"
+        return Written(files, self._steps(names, needs), about, self._notes(), tuple(needs))
+
+    def _file_names(self) -> list[str]:
+        return ["compose.yaml"] if self.servers == 1 else [f"server-{n}.yaml" for n in range(self.servers)]
+
+    def _engine(self, part: Part) -> dict[str, Any]:
+        it = part.it
+        said: dict[str, Any] = {
+            "image": self.image.name if self.image else "${IMAGE:?set IMAGE in .env}",
+            "entrypoint": ["bash", f"/deploy/{it.role}/run.sh"],
+            "environment": self._environment(part),
+            "volumes": [_mount(f"./{it.role}", f"/deploy/{it.role}"), *self._weights(), *self._driver_mounts()],
+        }
+        said |= self._network([part.port + i for i in range(part.ports)])
+        if "ipc" not in said:
+            said["shm_size"] = SHM
+        said["ulimits"] = {"memlock": -1, "stack": 67108864}
+        said |= self._devices(part)
+        if part.answers:
+            said["healthcheck"] = {
+                "test": ["CMD", "python3", "-c", HEALTH.format(port=part.port)],
+                "interval": "10s",
+                "timeout": "10s",
+                "retries": 3,
+                "start_period": f"{patience_s(it)}s",
+            }
+        said |= {"restart": "unless-stopped", "stop_grace_period": "60s"}
+        return said
+
+    def _environment(self, part: Part) -> dict[str, Any]:
+        asked = asked_by(self.scripts[f"{part.it.role}/run.sh"])
+        here = self._address(part.server)
+        known: dict[str, Any] = {
+            "MODEL": "/model" if self.from_folder else f"${{MODEL:-{self.service.model.replace('$', '$$')}}}",
+            "PORT": part.port,
+            "FIRST_DEVICE": part.first,
+            "VISIBLE_FROM": 0 if self.access.renumbered else part.first,
+            "NODE_RANK": part.rank,
+            "HEAD_ADDR": self._address(part.head),
+            "LOCAL_ADDR": here,
+            "RPC_PORT": part.rpc_port,
+            "NIC": "${NIC:?set NIC in .env}",
+            "STORE_ADDR": self._address(min(it.head for it in self.parts)),
+        }
+        unknown = [name for name, required in asked.items() if required and name not in known]
+        assert not unknown, f"{part.it.role}/run.sh asks for {unknown}"
+        said: dict[str, str | None] = {name: str(known[name]) for name in asked if name in known}
+        said |= {entry.partition("=")[0]: entry.partition("=")[2] for entry in self.access.environment}
+        if self.access.visible:
+            said[self.access.visible] = ",".join(str(n) for n in part.devices)
+        if not self.from_folder:
+            # passed through where they are set: null is the specification's word for it
+            said |= dict.fromkeys(("HF_TOKEN", "HF_ENDPOINT"))
+        return said
+
+    def _address(self, server: int) -> str:
+        return f"${{SERVER_{server}:?set SERVER_{server} in .env}}" if self.addressed else "127.0.0.1"
+
+    def _weights(self) -> list[dict[str, Any]]:
+        if self.from_folder:
+            return [_mount("${MODEL_DIR:?set MODEL_DIR in .env}", "/model")]
+        return [{"type": "bind", "source": HF_FOLDER, "target": "/root/.cache/huggingface", "bind": {"create_host_path": True}}]
+
+    def _driver_mounts(self) -> list[dict[str, Any]]:
+        return [_mount(path, path) for path in self.access.mounts]
+
+    def _network(self, ports: Sequence[int]) -> dict[str, Any]:
+        if self.host:
+            return {"network_mode": "host", "ipc": "host"} if self.service.apart else {"network_mode": "host"}
+        # the engine asks for no key: only this server reaches it
+        return {"ports": [f"127.0.0.1:{port}:{port}" for port in ports]}
+
+    def _devices(self, part: Part) -> dict[str, Any]:
+        access = self.access
+        said: dict[str, Any] = {}
+        if access.nodes:
+            said["devices"] = [f"{node}:{node}" for node in access.device_nodes(part.devices)]
+        if access.runtime:
+            said["runtime"] = access.runtime
+        if access.groups:
+            said["group_add"] = list(access.groups)
+        if access.capabilities:
+            said["cap_add"] = list(access.capabilities)
+        if access.security:
+            said["security_opt"] = list(access.security)
+        if access.reservation:
+            reserved = {
+                "driver": access.reservation,
+                "device_ids": [str(n) for n in part.devices],
+                "capabilities": ["gpu"],
+            }
+            said["deploy"] = {"resources": {"reservations": {"devices": [reserved]}}}
+        return said
+
+    def _pair(self) -> dict[str, Any]:
+        """The engine's own router: what its script asks for, filled with the addresses of the parts."""
+        package = pair_package(self.engine)
+        on_image = self.image.name if self.image else "${IMAGE:?set IMAGE in .env}"
+        scheme = "" if self.engine in ("trtllm", "vllm-ascend") else "http://"
+        roles = {
+            role: " ".join(
+                f"{scheme}{self._address(part.server)}:{part.port}"
+                for part in self.parts
+                if part.it.role == role and part.answers
+            )
+            for role in ("prefill", "decode")
+        }
+        run = "bash /deploy/router/run.sh"
+        return {
+            "image": SMALL if package else on_image,
+            "entrypoint": ["bash", "-c", f"pip install --quiet {package} && exec {run}" if package else f"exec {run}"],
+            "environment": {"PORT": str(PAIR_PORT), "PREFILL": roles["prefill"], "DECODE": roles["decode"]}
+            | ({"PROXY": ASCEND_PROXY} if self.engine == "vllm-ascend" else {}),
+            "volumes": [_mount("./router", "/deploy/router")],
+            "network_mode": "host",
+            "restart": "unless-stopped",
+        }
+
+    def _router(self) -> dict[str, Any]:
+        said: dict[str, Any] = {
+            "image": f"${{ROUTER_IMAGE:-{SMALL}}}",
+            "entrypoint": ["sh", "/deploy/router.sh"],
+            "environment": {"PORT": str(ROUTER_PORT), KEY: f"${{{KEY}:?set {KEY} in .env}}", "WINDTUNNEL": None},
+            "volumes": [_mount("./router.sh", "/deploy/router.sh"), _mount("./fleet.toml", "/deploy/fleet.toml")],
+            "network_mode": "host",
+            "healthcheck": {
+                "test": ["CMD", "python3", "-c", HEALTH.format(port=ROUTER_PORT)],
+                "interval": "10s",
+                "timeout": "10s",
+                "retries": 3,
+                "start_period": "300s",
+            },
+            "restart": "unless-stopped",
+        }
+        if self.addressed:
+            said["extra_hosts"] = [f"server-{n}:{self._address(n)}" for n in range(self.servers)]
+        return said
+
+    def _endpoints(self) -> list[Endpoint]:
+        def url(server: int, port: int) -> str:
+            return f"http://{f'server-{server}' if self.addressed else '127.0.0.1'}:{port}"
+
+        if self.service.apart:
+            return [Endpoint("pair", url(0, PAIR_PORT), max(patience_s(it) for it in self.service.instances))]
+        return [
+            Endpoint(part.instance, url(part.server, part.port), patience_s(part.it)) for part in self.parts if part.rank == 0
+        ]
+
+    def _needs(self) -> list[Need]:
+        needs = [
+            Need(KEY, "the key that clients send to the router, 16 characters or more; windtunnel serve --new-key makes one")
+        ]
+        if self.addressed:
+            needs += [Need(f"SERVER_{n}", f"the address of server {n}, which all others reach") for n in range(self.servers)]
+        if self.nic:
+            needs.append(Need("NIC", "the network interface of those addresses, such as eth0"))
+        if self.from_folder:
+            needs.append(Need("MODEL_DIR", f"the folder of {self.folder_about}"))
+        if self.image is None:
+            needs.append(
+                Need("IMAGE", f"an image that carries {self.engine} for {self.service.chip.name}; no public one is known")
+            )
+        return needs
+
+    def _driven(self, names: Sequence[str]) -> Driven:
+        def docker(server: int, *more: str) -> list[str]:
+            host = ["--host", f"ssh://${{SERVER_{server}}}"] if self.servers > 1 else []
+            return ["docker", *host, "compose", "--file", names[server], *more]
+
+        all_servers = range(len(names))
+        engines = {n: [p.name for p in self.parts if p.server == n] + (["pair"] if n == 0 and self.service.apart else [])
+                   for n in all_servers}  # fmt: skip
+        return Driven(
+            up=[docker(n, "up", "--detach") for n in all_servers],
+            serve=[docker(n, "up", "--detach", *engines[n]) for n in all_servers],
+            status=[docker(n, "ps", "--all") for n in all_servers],
+            logs=[docker(n, "logs", "--tail", "20") for n in all_servers],
+            down=[docker(n, "down") for n in reversed(all_servers)],
+        )
+
+    def _steps(self, names: Sequence[str], needs: Iterable[Need]) -> tuple[str, ...]:
+        fill = ", ".join(f"`{need.name}`" for need in needs)
+        steps = [f"Fill in `.env`: {fill}."]
+        if self.servers > 1:
+            steps.append("Put this folder at the same path on every server, and see that `docker --host ssh://SERVER ps` works.")
+        steps += [
+            "Start all of it: `windtunnel serve --deployment . --up`, which waits until every endpoint is healthy; `--status` and"
+            " `--down` are the other two. By hand:\n\n"
+            + "   ```sh\n"
+            + "".join(f"   docker compose --file {name} up --detach{self._by_hand(n)}\n" for n, name in enumerate(names))
+            + "   ```\n",
+            f"The router answers at `http://127.0.0.1:{ROUTER_PORT}/v1`{' of server 0' if self.servers > 1 else ''} to whoever"
+            " sends the key. Or leave it out and route from this machine: `windtunnel serve --deployment .`",
+            f"Run `bench.sh` there; through the router with"
+            f" `BASE_URL=http://127.0.0.1:{ROUTER_PORT} OPENAI_API_KEY=... ./bench.sh`.",
+        ]
+        return tuple(steps)
+
+    def _by_hand(self, server: int) -> str:
+        return f"   # on server {server}" if self.servers > 1 else ""
+
+    def _notes(self) -> tuple[str, ...]:
+        notes = [_from("How containers reach the devices", self.access.source, self.access.recalled)]
+        if self.image:
+            notes.append(_from(f"The image `{self.image.name}`", self.image.source, self.image.recalled))
+        return tuple(notes)
+
+
+def router_script() -> str:
+    """What the router's container runs."""
+    return f"""#!/bin/sh
+# The router over fleet.toml. WINDTUNNEL: what pip installs where the image has no windtunnel; a folder, a wheel or a URL.
+set -eu
+command -v windtunnel > /dev/null || pip install --quiet "${{WINDTUNNEL:-windtunnel[serve]=={windtunnel.__version__}}}"
+exec windtunnel serve --fleet /deploy/fleet.toml --host 0.0.0.0 --port "${{PORT:-{ROUTER_PORT}}}"
+"""
+
+
+def _mount(source: str, target: str) -> dict[str, Any]:
+    """A bind mount that fails where there is nothing to mount, rather than making an empty folder."""
+    return {
+        "type": "bind", "source": source, "target": str(PurePosixPath(target)), "read_only": True,
+        "bind": {"create_host_path": False},
+    }  # fmt: skip
+
+
+def _is_folder(model: str) -> bool:
+    """Whether a model was named by a path rather than as hubs name it."""
+    return model.startswith(("/", ".", "~")) or model.endswith(".json")
+
+
+def _env(needs: Iterable[Need]) -> str:
+    return "".join(f"# {need.about}\n{need.name}=\n" for need in needs)
+
+
+def _from(what: str, source: str, recalled: bool) -> str:
+    known = "known from public documentation, not read again: " if recalled else "from "
+    return f"{what}: {known}{source}."

@@ -1,0 +1,113 @@
+"""The files beside the manifests: fleet.toml for ``windtunnel serve --fleet``, and deployment.json for ``serve --deployment``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import windtunnel
+from windtunnel.plan.deploy.instance import Service
+
+KEY = "WINDTUNNEL_API_KEY"
+"""The variable that holds the key of the router."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An OpenAI endpoint of the deployment, as the router reaches it; a pair of prefill and decode is one. patience_s: how
+    long its start may take."""
+
+    name: str
+    url: str
+    patience_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A variable that only the user knows, and what it is."""
+
+    name: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """The commands that drive what was written, each run in its folder. serve: what starts all but the router, and forward
+    what makes the router's port one of this machine, where it is not."""
+
+    up: Sequence[Sequence[str]]
+    down: Sequence[Sequence[str]]
+    status: Sequence[Sequence[str]]
+    logs: Sequence[Sequence[str]]
+    serve: Sequence[Sequence[str]] = ()
+    wait: Sequence[Sequence[str]] = ()
+    forward: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one way of launching adds to the folder. steps: of the README, in order; files: what each is for."""
+
+    files: dict[str, str]
+    steps: tuple[str, ...]
+    about: dict[str, str]
+    notes: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = field(default=())
+
+
+def fleet_toml(service: Service, engine: str, endpoints: Sequence[Endpoint]) -> str:
+    """The fleet as ``windtunnel serve --fleet`` reads it."""
+    main = service.main
+    lines = [
+        f"# {service.model} on {service.candidate.chips} x {service.chip.id}: windtunnel serve --fleet fleet.toml",
+        "",
+        "[fleet]",
+    ]
+    if service.targets.ttft_s > 0:
+        lines.append(f'ttft = "{service.targets.ttft_s:g}s"')
+    if service.targets.tpot_s > 0:
+        lines.append(f'tpot = "{service.targets.tpot_s * 1e3:g}ms"')
+    lines.append(f"most_in_flight = {2 * service.concurrency}")
+    share = service.candidate.usd_per_hour
+    chips = service.candidate.chips if service.apart else main.deployment.chips
+    for endpoint in endpoints:
+        lines += [
+            "",
+            "[[backend]]",
+            f"name = {json.dumps(endpoint.name)}",
+            f"url = {json.dumps(endpoint.url)}",
+            f"model = {json.dumps(service.model, ensure_ascii=False)}",
+            f'on = "{service.chip.id}:{chips}"',
+            f'engine = "{engine}"',
+        ]
+        if share is not None:
+            lines.append(f"price_per_h = {share / len(endpoints):.4g}")
+        lines.append(f"most_in_flight = {2 * (service.concurrency if service.apart else main.sequences)}")
+    lines += ["", "[[key]]", 'name = "default"', f'env = "{KEY}"', ""]
+    return "\n".join(lines)
+
+
+def deployment_json(
+    service: Service, way: str, driven: Driven, endpoints: Sequence[Endpoint], needs: Sequence[Need], router: str
+) -> str:
+    """What was written and how it is driven, for ``windtunnel serve --deployment``."""
+    said = {
+        "deployment": 1,
+        "written_by": f"windtunnel {windtunnel.__version__}",
+        "with": way,
+        "model": service.model,
+        "router": router,
+        "needs": [{"name": need.name, "about": need.about} for need in needs],
+        "endpoints": [{"name": it.name, "url": it.url, "patience_s": it.patience_s} for it in endpoints],
+        "commands": {
+            "up": driven.up,
+            "serve": driven.serve,
+            "wait": driven.wait,
+            "forward": driven.forward,
+            "status": driven.status,
+            "logs": driven.logs,
+            "down": driven.down,
+        },
+    }
+    return json.dumps(said, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,33 @@
+"""Objects as YAML that a person can read: keys in the order given, scripts as blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from windtunnel.errors import UnsupportedError
+
+
+def yaml_text(*documents: Any, about: Sequence[str] = ()) -> str:
+    """``documents`` as one YAML file under comments. Raises UnsupportedError where PyYAML is not installed."""
+    try:
+        import yaml
+    except ImportError:
+        raise UnsupportedError("manifests are written with PyYAML; install it with: pip install 'windtunnel[deploy]'") from None
+
+    class Readable(yaml.SafeDumper):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+            return super().increase_indent(flow, False)
+
+    def text(dumper: Any, value: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+    Readable.add_representer(str, text)
+    head = "".join(f"# {line}\n" for line in about)
+    written: str = yaml.dump_all(
+        documents, Dumper=Readable, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False
+    )
+    return head + written
