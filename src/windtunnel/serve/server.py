@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -47,6 +48,11 @@ class Connection(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """The log is for what goes wrong here, not for bodies that are not as their headers say."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
 
 class _Full(asyncio.Protocol):
     """A connection too many."""
@@ -63,18 +69,22 @@ async def serve(
     *,
     door: Door | None = None,
     stop: asyncio.Event | None = None,
+    grace_s: float = GRACE_S,
+    page: str = "",
 ) -> None:
     """Serves until SIGINT or SIGTERM, or until ``stop`` is set. port 0: any that is free. ready: called with the address.
 
-    door: who may come in; without one, whoever is on this machine. Raises InvalidInputError where the address cannot be listened
-    on, or where it is open to the network and the door asks for no key.
+    door: who may come in; without one, whoever is on this machine. grace_s: how long answers under way are waited for. Raises
+    InvalidInputError where the address cannot be listened on, or where it is open to the network and the door asks for no key.
     """
     door, stop = door or Door(), stop or asyncio.Event()
     door.loopback = is_loopback(host, port)
     if not (door.loopback or door.keys):
         raise InvalidInputError("--host", f"{host} is open to the network and asks for a key")
+    if page:
+        app.router.add_get("/", _shown(page))
     door.guard(app)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=GRACE_S)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=grace_s)
     await runner.setup()
     loop = asyncio.get_running_loop()
     most = min(MOST_CONNECTIONS, _most_files() // 2)
@@ -105,6 +115,20 @@ async def serve(
         if listening is not None:
             listening.close()
         await runner.cleanup()
+
+
+def _shown(page: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    body = page.encode()
+    packed = gzip.compress(body, mtime=0)
+
+    async def show(request: web.Request) -> web.Response:
+        """``GET /``"""
+        headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
+        return web.Response(body=body, headers=headers)
+
+    return show
 
 
 def _cut_the_unread(sock: socket.socket) -> None:
