@@ -13,7 +13,6 @@ from windtunnel.serve.doctor.diagnose import Finding, diagnose
 from windtunnel.serve.doctor.found import Accelerator
 from windtunnel.serve.doctor.judge import CROWDED, Remark
 from windtunnel.serve.doctor.machine import Machine, ThisMachine
-from windtunnel.serve.doctor.requirements import key
 from windtunnel.serve.process import sglang, vllm
 from windtunnel.serve.process.interpreter import Interpreter, SeenFrom
 from windtunnel.serve.process.launch import Launch, Wish
@@ -115,7 +114,7 @@ def chosen(engine: str, machine: Machine | None = None, python: str | Interprete
             if one.why_not:
                 raise UnsupportedError(one.why_not)
             return one
-    if asked.packages((engine,)):
+    if asked.version(engine):
         raise UnsupportedError(f"{engine} has none of its accelerators here; `windtunnel serve --doctor` says what is")
     there = ", ".join(one.engine for one in found)
     beside = f"; there is {there}" if there else ""
@@ -129,13 +128,12 @@ def _installed(stack: Stack, python: Interpreter) -> Iterable[str]:
         names += [vllm.ENGINE, sglang.ENGINE]
     for name in names:
         own = name if name in (vllm.ENGINE, sglang.ENGINE) else vllm.ENGINE
-        if python.packages((name,)) and python.packages((own,)):
+        if python.version(name) and python.version(own):
             yield name
 
 
 def _candidate(one: Finding, name: str, python: Interpreter, engine: str) -> Candidate:
-    version = next(package.version for package in python.packages((name,)) if key(package.name) == key(name))
-    it = Candidate(name, version, one.stack, one.sighting.devices, python)
+    it = Candidate(name, python.version(name), one.stack, one.sighting.devices, python)
     said = one.judgement
     settled = name in (engine, sglang.ENGINE)  # by its name, or since it loads none of vLLM's platforms
     conflicts = [remark for remark in said.conflicts if not (settled and _about_platforms(remark))]

@@ -66,6 +66,11 @@ class Interpreter:
         wanted = {key(name) for name in names}
         return tuple(one for name, one in self._packages.items() if name in wanted or one.platform)
 
+    def version(self, name: str) -> str:
+        """Version of a package, "" where it is not installed."""
+        one = self._packages.get(key(name))
+        return one.version if one else ""
+
     def package_file(self, name: str, path: str) -> str:
         return self._files.get(f"{name} {path}", "")[:MOST_BYTES]
 

@@ -84,7 +84,7 @@ def only_platform(
     packages = sorted({point.package for point in left})
     if len(packages) > 1:
         names = f"{', '.join(packages[:-1])} and {packages[-1]}"
-        how = " or ".join(f"{variable}={point.name}" for point in left)
+        how = " or ".join(f"{variable}={point.name}" for point in sorted(left, key=lambda point: point.package))
         raise InvalidInputError(
             "--engine",
             f"{engine} takes one outside platform in a process, and {names} are installed; choose with {how}, or --python",
