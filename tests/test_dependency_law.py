@@ -43,7 +43,7 @@ OUTSIDE: dict[str, set[str]] = {
     "port": {"libcst"},
     "run": {"torch"},
     "serve": {"aiohttp", "prometheus_client"},
-    "serve/fleet": {"yarl"},
+    "serve/fleet": {"uvloop", "yarl"},
     "sweep": {"pyarrow", "ray"},
     "workload/program": {"torch"},
 }

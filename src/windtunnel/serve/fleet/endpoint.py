@@ -50,7 +50,8 @@ class Endpoint:
         self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if entry.key:
             self.headers["Authorization"] = f"Bearer {entry.key}"
-        self.names: dict[str, str] = {entry.called: entry.model or entry.called} if entry.called else {}
+        own = entry.model if entry.kind == "url" else entry.called  # what is started here is told how to call it
+        self.names: dict[str, str] = {entry.called: own} if entry.called else {}
         self.most_tokens: dict[str, int] = {}
         self.breaker = self._new_breaker()
         self.in_flight = 0

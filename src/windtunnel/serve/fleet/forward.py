@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from typing import Any
@@ -20,6 +19,7 @@ from windtunnel.serve.fleet.asked import Asked
 from windtunnel.serve.fleet.events import BrokenStreamError, Events, renames
 from windtunnel.serve.fleet.failure import FailedError, hold_s, of_event, of_status, too_slow
 from windtunnel.serve.fleet.file import Limits
+from windtunnel.serve.fleet.health import reason
 from windtunnel.serve.steer.steering import Steering
 
 MOST_ANSWER_BYTES = 64 * 1024**2
@@ -36,7 +36,7 @@ class ClientLeftError(Exception):
 class Forwarding:
     """What is known of one request. response: what was begun towards the client; None while another back end may still try."""
 
-    __slots__ = ("asked", "limits", "pieces", "request", "response", "session", "steering", "visit", "writing")
+    __slots__ = ("asked", "limits", "lingers", "pieces", "request", "response", "session", "steering", "visit", "writing")
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Forwarding:
         self.request, self.asked, self.visit = request, asked, visit
         self.session, self.steering, self.limits = session, steering, limits
         self.response: web.StreamResponse | None = None
-        self.writing = False
+        self.writing = self.lingers = False
         self.pieces = 0
 
     async def attempt(self, grant: Grant) -> web.StreamResponse:
@@ -83,7 +83,7 @@ class Forwarding:
                 raise ClientLeftError from None
             raise self._late() from None
         except aiohttp.ClientConnectorError as error:
-            raise FailedError(f"no connection: {error.os_error.strerror or 'refused'}", at_once=True) from None
+            raise FailedError(f"no connection: {reason(error)}", at_once=True) from None
         except BrokenStreamError as error:
             raise FailedError(f"a broken stream: {error}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -91,7 +91,7 @@ class Forwarding:
                 raise ClientLeftError from None
             raise FailedError(f"the connection broke: {type(error).__name__}") from None
         finally:
-            if upstream is not None and not upstream.closed:
+            if upstream is not None and not self.lingers:
                 upstream.close()
 
     def _late(self) -> FailedError:
@@ -199,11 +199,9 @@ class Forwarding:
             raise FailedError("a stream without an answer")
         await self._finish(response)
         self.writing = False
-        if not content.at_eof():
-            clock.reschedule(None)
-            with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
-                async with asyncio.timeout(LINGER_S):
-                    await content.readany()
+        if not upstream.closed:  # its end is on its way, and gives the connection back when it comes
+            self.lingers = True
+            loop.call_later(LINGER_S, upstream.close)
         return response
 
     async def _finish(self, response: web.StreamResponse) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 from collections.abc import Mapping
 from types import TracebackType
@@ -71,7 +72,7 @@ class Health:
         except TimeoutError:
             why, refused = "does not answer", not endpoint.begun
         except aiohttp.ClientConnectorError as error:
-            why, refused = f"cannot be reached: {error.os_error.strerror or 'refused'}", True
+            why, refused = f"cannot be reached: {reason(error)}", True
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why, refused = f"answers nonsense: {type(error).__name__}", False
         if endpoint.base != base:
@@ -98,7 +99,7 @@ class Health:
             return f"says that it is ill: status {status}"
         found = _models(body) if status == 200 else {}
         entry = endpoint.entry
-        if entry.model or (entry.kind != "url" and entry.called):
+        if entry.called:
             own = endpoint.names[entry.called]
             if found and own not in found:
                 known = ", ".join(list(found)[:3])
@@ -119,6 +120,12 @@ class Health:
                 if sum(map(len, parts)) > MOST_BYTES:
                     raise ValueError("too long")
             return answer.status, b"".join(parts)
+
+
+def reason(error: aiohttp.ClientConnectorError) -> str:
+    """Why there is no connection, without the address."""
+    number = error.os_error.errno
+    return os.strerror(number).lower() if number and number > 0 else "no such address"
 
 
 def _models(body: bytes) -> dict[str, int]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
@@ -19,6 +20,7 @@ from windtunnel.serve.door.visit import Visit, visit_of
 from windtunnel.serve.fleet.admission import Admission, Grant
 from windtunnel.serve.fleet.asked import PATHS, Asked, What, read_asked
 from windtunnel.serve.fleet.budget import RetryBudget
+from windtunnel.serve.fleet.children import Children
 from windtunnel.serve.fleet.endpoint import Endpoint
 from windtunnel.serve.fleet.failure import GONE, FailedError
 from windtunnel.serve.fleet.file import BackendEntry, Limits
@@ -41,10 +43,17 @@ STREAM_BUFFER_BYTES = 256 * 1024
 
 
 class Router:
-    """The fleet's front. speeds: of those back ends whose speed is predicted; the others' are learned alone."""
+    """The fleet's front. speeds: of those back ends whose speed is predicted; the others' are learned alone. tell: what is done
+    with a line of a back end that is started here."""
 
-    def __init__(self, entries: Sequence[BackendEntry], limits: Limits, speeds: Mapping[str, Speed] | None = None) -> None:
-        self.limits, speeds = limits, speeds or {}
+    def __init__(
+        self,
+        entries: Sequence[BackendEntry],
+        limits: Limits,
+        speeds: Mapping[str, Speed] | None = None,
+        tell: Callable[[str], None] = LOG.info,
+    ) -> None:
+        self.limits, speeds, self._tell = limits, speeds or {}, tell
         self.endpoints = {entry.name: Endpoint(entry, limits, changed=self._changed) for entry in entries}
         lanes = {
             entry.name: Lane(speeds.get(entry.name), (entry.price_per_h or 0.0) / 3600.0, entry.most_in_flight)
@@ -59,6 +68,7 @@ class Router:
         self.draining = False
         self.session: aiohttp.ClientSession
         self.health: Health
+        self.children: Children
 
     def app(self, most_body_bytes: int = MOST_BODY_BYTES) -> web.Application:
         """What aiohttp serves. Back ends with a URL are looked at before the first request is taken."""
@@ -77,7 +87,7 @@ class Router:
         app.on_shutdown.append(self._closing)
         return app
 
-    async def _running(self, app: web.Application):  # type: ignore[no-untyped-def]
+    async def _running(self, app: web.Application) -> AsyncIterator[None]:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S, ttl_dns_cache=60)
         self.session = aiohttp.ClientSession(
             connector=connector,
@@ -89,12 +99,16 @@ class Router:
             trust_env=False,
         )
         self.health = Health(self.session, self.endpoints, self.limits)
+        own: list[Endpoint] = []
         for endpoint in self.endpoints.values():
             if endpoint.entry.kind == "url":
                 endpoint.at(endpoint.entry.where)
+            else:
+                own.append(endpoint)
         try:
             await self.health.first()
-            async with self.health, self.status:
+            self.children = Children(own, secrets.token_hex(32), up=self._up, tell=self._tell)
+            async with self.health, self.status, self.children:
                 yield
         finally:
             await self.session.close()
@@ -103,6 +117,11 @@ class Router:
         """Told to stop: what is under way goes on, nobody new comes in."""
         self.draining = True
         self.admission.close("the endpoint is closing")
+
+    def _up(self, endpoint: Endpoint) -> None:
+        """One that is started here serves, with nothing in its caches."""
+        self.steering.restarted(endpoint.name)
+        self.health.look_at(endpoint)
 
     def _changed(self) -> None:
         self.admission.changed()
