@@ -7,7 +7,10 @@ deaf (ignores SIGTERM), child (starts a process in a session of its own).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+Points = Mapping[str, tuple[str, ...]]
 
 SERVER = """
 import json, os, signal, subprocess, sys, threading, time
@@ -41,7 +44,8 @@ class Handler(BaseHTTPRequestHandler):
         message = {"role": "assistant", "content": "I am a fake."}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
-        self.answer(200, {"id": "1", "object": "chat.completion", "created": 1, "model": name, "choices": [choice], "usage": usage})
+        head = {"id": "1", "object": "chat.completion", "created": 1, "model": name}
+        self.answer(200, {**head, "choices": [choice], "usage": usage})
 
 
 def flag(word):
@@ -83,9 +87,7 @@ def make_fakes(folder: Path, vllm: str = "0.33.0") -> Path:
     return folder
 
 
-def distribution(
-    folder: Path, name: str, version: str, points: dict[str, tuple[str, ...]] | None = None, needs: str = ""
-) -> None:
+def distribution(folder: Path, name: str, version: str, points: Points | None = None, needs: str = "") -> None:
     """Metadata of an installed package. points: group of entry points -> names."""
     place = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     place.mkdir(parents=True)

@@ -128,8 +128,8 @@ def test_two_outside_platforms_are_refused_with_how_to_choose(site: Path) -> Non
     two_platforms(site)
     found = {one.engine: one for one in candidates(NPUS, python_of(site))}
     assert found["vllm-ascend"].why_not.startswith(
-        "vllm-ascend 0.23.0 on 1 x 910B3: conflict: vLLM takes one outside platform in a process, and vllm-ascend and vllm-musa are "
-        "installed; choose one by its name with --engine, or another Python with --python"
+        "vllm-ascend 0.23.0 on 1 x 910B3: conflict: vLLM takes one outside platform in a process, and vllm-ascend and vllm-musa "
+        "are installed; choose one by its name with --engine, or another Python with --python"
     )
     launch = chosen("vllm-ascend", NPUS, python_of(site)).launch(Wish("m"), 8000, {})
     assert launch.environment["VLLM_PLUGINS"] == "ascend,ascend_kv_connector,lora_filesystem_resolver"
@@ -201,7 +201,7 @@ def test_degrees_and_devices_have_to_be_there(site: Path) -> None:
         it.launch(Wish("m", tp=2, devices=(1,)), 8000, {})
     with pytest.raises(InvalidInputError, match="--devices: there is no device 2; there are 0 to 1"):
         it.launch(Wish("m", devices=(2,)), 8000, {})
-    with pytest.raises(MissingFactError, match="not known: the variable that chooses devices of Apple|Metal"):
+    with pytest.raises(MissingFactError, match="not known: the variable that chooses devices of Metal"):
         of(site, "vllm", "mps").launch(Wish("m", devices=(0,)), 8000, {})
 
 
@@ -248,7 +248,7 @@ def test_sglang_takes_one_outside_platform(site: Path) -> None:
     for name in ("one", "two"):
         distribution(site, f"sglang-{name}", "1.0", {"sglang.srt.platforms": (name,)})
     it = of(site, "sglang", "cpu")
-    with pytest.raises(InvalidInputError, match="SGLang takes one outside platform .* choose with SGLANG_PLATFORM=one or"):
+    with pytest.raises(InvalidInputError, match=r"SGLang takes one outside platform .* choose with SGLANG_PLATFORM=one or"):
         it.launch(Wish("m"), 8000, {})
     assert it.launch(Wish("m"), 8000, {"SGLANG_PLATFORM": "two"}).environment["SGLANG_PLATFORM"] == "two"
 
