@@ -46,7 +46,7 @@ def test_the_official_client_streams_from_the_command() -> None:
     [
         ([], "model: is missing: which one to serve"),
         ([MODEL, "--on", "h20", "--json"], "--json: is for --doctor"),
-        ([MODEL], "--on: say on what the model is simulated: --on CHIP:N"),
+        ([MODEL], f"{MODEL}: no weights of it are on this disk; name a .gguf file"),
         ([MODEL, "--prefill", "h20"], "--on: say on what: --on CHIP:N, or --prefill CHIP:N with --decode CHIP:N"),
         (["lama-3", "--on", "h20"], "unknown model 'lama-3'; nearest: "),
         ([MODEL, "--on", "h200000"], "unknown chip or system 'h200000'; nearest: "),

@@ -31,7 +31,7 @@ class Saying:
     def models(self) -> tuple[Model, ...]:
         return (Model("echo/one", 1_700_000_000, "tests", 4096), Model("two", 1_700_000_000, "tests"))
 
-    async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
+    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         if prompt.text == "no":
             raise RefusedError("no room", status=503, kind="server_error", code="overloaded", retry_after_s=3.0)
         self.open += 1
@@ -246,7 +246,7 @@ def test_an_answer_that_breaks_says_so_in_its_stream() -> None:
 
 def test_a_bug_is_logged_and_not_leaked(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Saying):
-        async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
+        async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
             raise ZeroDivisionError("a secret")
 
     async def ask(url: str, session: ClientSession) -> None:
@@ -265,7 +265,7 @@ def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error(caplog: pytest.Lo
             raise ZeroDivisionError("a secret")
 
     class Broken(Saying):
-        async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
+        async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
             self.open += 1
             return Breaking(self, prompt, None)
 

@@ -13,6 +13,7 @@ from windtunnel.cli.deployment_options import deployment_options, serve_deployme
 from windtunnel.cli.door_options import door_options, print_new_key
 from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
+from windtunnel.cli.serve_real import real_options
 from windtunnel.errors import InvalidInputError, UnsupportedError
 
 MOST_SPEED = 10_000.0
@@ -42,6 +43,7 @@ ISL, OSL = 1024, 256
     help="A small real model that writes the text; filler without.",
 )
 @click.option("--seed", type=int, default=0, help="Of failures; 0.")
+@real_options
 @door_options
 @deployment_options
 @fleet_options
@@ -79,7 +81,10 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
         raise InvalidInputError("model", "is missing: which one to serve; `windtunnel models` lists what is known")
     _needs_http()
     if not (said["on"] or said["prefill"] or said["decode"]):
-        raise InvalidInputError("--on", "say on what the model is simulated: --on CHIP:N")
+        from windtunnel.cli.serve_real import serve_real
+
+        serve_real(model, said)
+        return
     from windtunnel.cli.serve_virtual import serve_virtual
 
     serve_virtual(model, said)

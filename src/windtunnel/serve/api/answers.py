@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from windtunnel.serve.api.asked import Asked
@@ -21,6 +21,43 @@ class Choice:
     text: str = ""
     tokens: int = 0
     finish: str = ""
+    said: dict[str, Any] = field(default_factory=dict)
+    """Besides text."""
+    logprobs: dict[str, list[Any]] | None = None
+    _texts: list[str] = field(default_factory=list)
+
+    def take(self, piece: Piece) -> None:
+        """The next piece."""
+        self._texts.append(piece.text)
+        self.tokens += piece.tokens
+        self.finish = piece.finish or self.finish
+        if piece.delta:
+            _join(self.said, piece.delta)
+        if piece.logprobs:
+            self.logprobs = self.logprobs or {}
+            for name, values in piece.logprobs.items():
+                self.logprobs.setdefault(name, []).extend(values or ())
+        if piece.finish:
+            self.text += "".join(self._texts)
+            self._texts = []
+
+
+def _join(whole: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    """A chat's stream put together: strings follow each other, and tool calls are told apart by their index."""
+    for name, value in delta.items():
+        if name == "tool_calls":
+            calls: list[dict[str, Any]] = whole.setdefault(name, [])
+            for part in value:
+                index = part.get("index", len(calls))
+                while len(calls) <= index:
+                    calls.append({})
+                _join(calls[index], {key: item for key, item in part.items() if key != "index"})
+        elif isinstance(value, dict):
+            _join(whole.setdefault(name, {}), value)
+        elif isinstance(value, str) and name not in ("id", "type", "role"):
+            whole[name] = whole.get(name, "") + value
+        else:
+            whole[name] = value
 
 
 @dataclass
@@ -60,13 +97,16 @@ class Writer:
         """A piece as a server-sent event."""
         finish = json.dumps(piece.finish or None)
         if self.asked.chat:
-            said: dict[str, str] = {"role": "assistant"} if first else {}
-            if piece.text or first:
+            said: dict[str, Any] = {"role": "assistant"} if first else {}
+            if piece.text or (first and not piece.delta):
                 said["content"] = piece.text
+            if piece.delta:
+                said |= piece.delta
             text = f'"delta": {json.dumps(said)}'
         else:
             text = f'"text": {json.dumps(piece.text)}'
-        choice = f'{{"index": {index}, {text}, "logprobs": null, "finish_reason": {finish}}}'
+        logprobs = "null" if piece.logprobs is None else json.dumps(piece.logprobs)
+        choice = f'{{"index": {index}, {text}, "logprobs": {logprobs}, "finish_reason": {finish}}}'
         return f'data: {self._chunk}, "choices": [{choice}]}}\n\n'.encode()
 
     def usage_event(self, usage: Usage) -> bytes:
@@ -78,9 +118,10 @@ class Writer:
         return {**self.head, "choices": [self._choice(i, choice) for i, choice in enumerate(choices)], "usage": usage.body()}
 
     def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
-        told: dict[str, Any] = {"index": index, "logprobs": None, "finish_reason": choice.finish}
+        told: dict[str, Any] = {"index": index, "logprobs": choice.logprobs, "finish_reason": choice.finish}
         if self.asked.chat:
-            return {**told, "message": {"role": "assistant", "content": choice.text, "refusal": None}}
+            content = None if choice.said and not choice.text else choice.text
+            return {**told, "message": {"role": "assistant", "content": content, "refusal": None, **choice.said}}
         return {**told, "text": choice.text}
 
 

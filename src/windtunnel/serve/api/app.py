@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -14,8 +15,9 @@ from windtunnel.serve.api.answers import DONE, Choice, Usage, Writer, model_body
 from windtunnel.serve.api.asked import Asked, read_asked, read_body
 from windtunnel.serve.api.backend import Backend, Generation, Piece
 from windtunnel.serve.api.metrics import Metrics, Watch
-from windtunnel.serve.api.refusal import overloaded, unknown_model
+from windtunnel.serve.api.refusal import RefusedError, overloaded, unknown_model
 from windtunnel.serve.api.refusing import error_event, of_exception, refusals
+from windtunnel.serve.api.status import Status
 from windtunnel.serve.door.door import REGISTRY
 from windtunnel.serve.door.visit import visit_of
 
@@ -24,10 +26,11 @@ MOST_BODY_BYTES = 32 * 1024**2
 
 
 class Api:
-    """The routes over one back end."""
+    """The routes over one back end. place: where it runs, or is simulated to, for the page."""
 
-    def __init__(self, backend: Backend, metrics: Metrics) -> None:
+    def __init__(self, backend: Backend, metrics: Metrics, *, place: str = "") -> None:
         self.backend, self.metrics = backend, metrics
+        self.status = Status(backend, place)
 
     def app(self, most_body_bytes: int = MOST_BODY_BYTES) -> web.Application:
         """What aiohttp serves. Closing it closes the back end."""
@@ -39,6 +42,7 @@ class Api:
         app.router.add_post("/v1/completions", self.completion)
         app.router.add_get("/health", self.health)
         app.router.add_get("/metrics", self.page)
+        app.router.add_get("/fleet/status", self.told)
 
         async def close(_: web.Application) -> None:
             await self.backend.close()
@@ -72,6 +76,10 @@ class Api:
         """``GET /metrics``"""
         return web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
+    async def told(self, request: web.Request) -> web.Response:
+        """``GET /fleet/status``"""
+        return web.json_response(self.status.body())
+
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """``POST /v1/chat/completions``"""
         return await self._answer(request, chat=True)
@@ -92,14 +100,15 @@ class Api:
             raise overloaded(why)
         visit = visit_of(request)
         account.hold(visit, asked)
+        self.status.begun()
         async with AsyncExitStack() as open_ones:
             watches: list[Watch] = []
             generations: list[Generation] = []
             try:
                 for prompt in asked.prompts:
-                    for _ in range(asked.choices):
+                    for choice in range(asked.choices):
                         watches.append(Watch(self.metrics, asked.model))
-                        generation = await self.backend.generate(asked, prompt)
+                        generation = await self.backend.generate(asked, prompt, choice)
                         open_ones.push_async_callback(generation.aclose)
                         generations.append(generation)
                 pieces = _merged(generations)
@@ -110,7 +119,11 @@ class Api:
             except (asyncio.CancelledError, ConnectionError):
                 self.metrics.left.labels(asked.model).inc()
                 raise
+            except RefusedError as refusal:
+                self.status.refused(refusal)
+                raise
             finally:
+                self.status.ended(watches)
                 account.write(visit.record, asked, generations, watches)
 
     async def _whole(
@@ -122,16 +135,11 @@ class Api:
         pieces: AsyncIterator[tuple[int, Piece]],
     ) -> web.Response:
         choices = [Choice(_echoed(asked, index)) for index in range(len(generations))]
-        texts: list[list[str]] = [[] for _ in choices]
         async for index, piece in pieces:
-            texts[index].append(piece.text)
-            choices[index].tokens += piece.tokens
+            choices[index].take(piece)
             watches[index].piece(piece.tokens)
             if piece.finish:
-                choices[index].finish = piece.finish
                 watches[index].end(generations[index].prompt_tokens, piece.finish)
-        for choice, text in zip(choices, texts, strict=True):
-            choice.text += "".join(text)
         usage = self._usage(asked, generations, sum(choice.tokens for choice in choices))
         return web.json_response(writer.whole(choices, usage))
 
@@ -147,13 +155,14 @@ class Api:
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         )
+        first = await anext(pieces, None)  # whoever makes the tokens may refuse until then, and the status tells it
         await response.prepare(request)
         begun = [False] * len(generations)
         try:
-            async for index, piece in pieces:
+            async for index, piece in _after(first, pieces):
                 watches[index].piece(piece.tokens)
-                if not begun[index]:
-                    piece = Piece(_echoed(asked, index) + piece.text, piece.tokens, piece.finish)
+                if asked.echo and not begun[index]:
+                    piece = replace(piece, text=_echoed(asked, index) + piece.text)
                 await response.write(writer.event(index, piece, first=not begun[index]))
                 begun[index] = True
                 if piece.finish:
@@ -166,6 +175,7 @@ class Api:
         except Exception as error:  # the status is sent already: the stream itself has to tell
             refusal = of_exception(request, error)
             self._count(refusal.status)
+            self.status.refused(refusal)
             visit_of(request).record.error = str(refusal)
             await response.write(error_event(refusal))
         await response.write(DONE)
@@ -181,6 +191,13 @@ class Api:
 
 def _echoed(asked: Asked, index: int) -> str:
     return asked.prompts[index // asked.choices].text if asked.echo else ""
+
+
+async def _after(first: tuple[int, Piece] | None, rest: AsyncIterator[tuple[int, Piece]]) -> AsyncIterator[tuple[int, Piece]]:
+    if first is not None:
+        yield first
+        async for found in rest:
+            yield found
 
 
 async def _merged(generations: Sequence[Generation]) -> AsyncIterator[tuple[int, Piece]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from windtunnel.serve.api.asked import Asked, Prompt
 
@@ -21,11 +21,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of an answer. tokens: how many it holds; finish: why the answer ends with it (``stop``, ``length``), or empty."""
+    """A piece of an answer.
+
+    tokens: how many it holds; the last piece may take back what those before counted too much. finish: why the answer ends with
+    it (``stop``, ``length``, ``tool_calls``), or empty. delta: what a chat says besides text, as the API writes it in a stream
+    (``tool_calls``, ``reasoning_content``). logprobs: of its tokens, in the form of the API that was asked.
+    """
 
     text: str
     tokens: int = 1
     finish: str = ""
+    delta: Mapping[str, Any] | None = None
+    logprobs: Mapping[str, Any] | None = None
 
 
 class Generation(Protocol):
@@ -48,8 +55,9 @@ class Backend(Protocol):
         """What is served, the first one by default."""
         ...
 
-    async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
-        """Begins an answer. Raises RefusedError where it can be known now that there will be none."""
+    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
+        """Begins an answer. choice: which of the prompt's ``n``. Raises RefusedError where it can be known now that there will be
+        none."""
         ...
 
     def ill(self) -> str:

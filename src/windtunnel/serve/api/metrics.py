@@ -71,7 +71,7 @@ class Watch:
         if not self.tokens:
             self.first_s = now
             self.metrics.ttft.labels(self.model).observe(now - self.begun_s)
-        elif tokens:
+        elif tokens > 0:
             self.metrics.between.labels(self.model).observe((now - self.last_s) / tokens)
         self.tokens += tokens
         self.last_s = now

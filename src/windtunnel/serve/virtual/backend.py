@@ -73,7 +73,7 @@ class VirtualBackend:
     def ill(self) -> str:
         return "the endpoint is closing" if self.closed else ""
 
-    async def generate(self, asked: Asked, prompt: Prompt) -> Generation:
+    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         tokens, most = count(prompt), self._models[0].most_tokens
         wanted = asked.most_tokens or max(self.answer_tokens, asked.least_tokens)
         if most:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import json
 import threading
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from windtunnel.errors import InvalidInputError, UnsupportedError
 from windtunnel.serve.api.asked import Asked, Prompt
+from windtunnel.serve.engine.llama_server import LlamaServer, Size, objects_of
 from windtunnel.serve.virtual.words import Text
 
 AT_ONCE = 4
 """Answers that are written side by side; the others begin when one of these ends."""
 CONTEXT = 8192
 """Tokens that it reads and writes, over all answers at once."""
-GGUF = b"GGUF"
 
 
 class SmallModel:
@@ -27,22 +24,7 @@ class SmallModel:
     InvalidInputError for a file that is no such model."""
 
     def __init__(self, path: Path) -> None:
-        if importlib.util.find_spec("xllamacpp") is None:
-            raise UnsupportedError("--text needs xllamacpp, which runs GGUF models; install it with: pip install xllamacpp")
-        try:
-            with path.open("rb") as file:
-                begin = file.read(len(GGUF))
-        except OSError as error:
-            raise InvalidInputError("--text", f"{path}: {error.strerror or error}") from None
-        if begin != GGUF:
-            raise InvalidInputError("--text", f"{path} is no GGUF file")
-        llama: Any = importlib.import_module("xllamacpp")
-        said = llama.CommonParams()
-        said.model.path, said.n_ctx, said.n_parallel, said.warmup = str(path), CONTEXT, AT_ONCE, False
-        try:
-            self._server = llama.Server(said)
-        except (RuntimeError, ValueError) as error:
-            raise InvalidInputError("--text", f"{path} cannot be loaded: {error}") from None
+        self._server = LlamaServer(path, Size(AT_ONCE, CONTEXT // AT_ONCE), what="--text")
         self._writers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="text")
 
     def write(self, asked: Asked, prompt: Prompt, tokens: int) -> Text:
@@ -54,13 +36,12 @@ class SmallModel:
         if not asked.chat:
             wanted["prompt"] = list(prompt.ids) or prompt.text
         text = _Written()
-        ask = self._server.handle_chat_completions if asked.chat else self._server.handle_completions
-        body = json.dumps({**wanted, "stream": True, "max_tokens": limit})
-        self._writers.submit(text.follow, ask, body)
+        self._writers.submit(text.follow, self._server, {**wanted, "stream": True, "max_tokens": limit}, asked.chat)
         return text
 
     def close(self) -> None:
         self._writers.shutdown(wait=False, cancel_futures=True)
+        self._server.close()
 
 
 class _Written:
@@ -76,11 +57,11 @@ class _Written:
         with self._lock:
             return self._over and not self._ready
 
-    def follow(self, ask: Any, body: str) -> None:
+    def follow(self, server: LlamaServer, body: Mapping[str, Any], chat: bool) -> None:
         """In a thread of its own: asks, and keeps what comes."""
         try:
             if not self._closed:
-                ask(body, self._heard)
+                server.ask(body, self._heard, chat=chat)
         finally:
             with self._lock:
                 self._over = True
@@ -107,20 +88,9 @@ class _Written:
 
 
 def _pieces(event: object) -> list[str]:
-    """The text of a streamed event, which comes as an object, a list of them, or their JSON."""
-    if isinstance(event, str | bytes):
-        text = event.decode() if isinstance(event, bytes) else event
-        text = text.strip().removeprefix("data:").strip()
-        if not text or text == "[DONE]":
-            return []
-        return _pieces(json.loads(text))
-    if isinstance(event, list):
-        return [piece for each in event for piece in _pieces(each)]
-    if not isinstance(event, dict):
-        return []
+    """The text of a streamed event."""
     found = []
-    for choice in event.get("choices") or ():
-        piece = choice.get("text") or (choice.get("delta") or {}).get("content")
-        if piece:
-            found.append(piece)
-    return found or ([event["content"]] if event.get("content") else [])
+    for each in objects_of(event):
+        said = [choice.get("text") or (choice.get("delta") or {}).get("content") for choice in each.get("choices") or ()]
+        found += [text for text in said if text] or ([each["content"]] if each.get("content") else [])
+    return found
