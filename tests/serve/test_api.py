@@ -282,6 +282,26 @@ def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error(caplog: pytest.Lo
     assert "a secret" in caplog.text
 
 
+def test_the_status_counts_what_was_answered_and_what_was_not() -> None:
+    async def ask(url: str, session: ClientSession) -> None:
+        for _ in range(2):
+            async with asked(url, session, "/v1/completions", {"model": "two", "prompt": "a b"}) as answer:
+                assert answer.status == 200
+        async with asked(url, session, "/v1/completions", {"model": "none", "prompt": "a b"}) as answer:
+            assert answer.status == 404
+        async with session.get(f"{url}/fleet/status") as answer:
+            told = await answer.json()
+        assert told["totals"]["requests"] == 2
+        assert told["totals"]["failed"] == told["totals"]["in_flight"] == 0
+        assert told["totals"]["tokens"] > 0
+        (backend,) = told["backends"]
+        assert backend["measured"]["ttft_s"]["p50"] > 0.0
+        assert backend["state"] == "up"
+        assert told["errors"] == []
+
+    with_server(Saying(), ask)
+
+
 def test_health_and_metrics() -> None:
     backend = Saying()
 

@@ -21,6 +21,7 @@ def serve_virtual(model: str, said: dict[str, Any]) -> None:
     from windtunnel.serve.server import serve as listen
     from windtunnel.serve.virtual.backend import VirtualBackend
     from windtunnel.serve.virtual.small_model import SmallModel
+    from windtunnel.web.serve_page import serve_page
 
     check_on(said)
     door = door_of(said)
@@ -43,7 +44,8 @@ def serve_virtual(model: str, said: dict[str, Any]) -> None:
         for note in (*notes, *backend.notes):
             click.echo(f"- {note}")
 
-    asyncio.run(listen(Api(backend, Metrics(backend.gauges)).app(), said["host"], said["port"], ready, door=door))
+    api = Api(backend, Metrics(backend.gauges), place=f"{place_of(fleet)}, simulated")
+    asyncio.run(listen(api.app(), said["host"], said["port"], ready, door=door, page=serve_page()))
 
 
 def _at_speed(speed: float) -> str:
