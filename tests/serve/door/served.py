@@ -16,6 +16,8 @@ from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
 from windtunnel.serve.api.metrics import Metrics
 from windtunnel.serve.door.door import Door
+from windtunnel.serve.fleet.file import BackendEntry, Limits
+from windtunnel.serve.fleet.router import Router
 from windtunnel.serve.server import serve
 
 
@@ -68,14 +70,40 @@ class Answer:
         return dict(told)
 
 
-def api(backend: Counting | None = None, **options: Any) -> web.Application:
-    return Api(backend or Counting(), Metrics()).app(**options)
+Front = Callable[..., contextlib.AbstractAsyncContextManager[web.Application]]
 
 
-def at_the_door(app: web.Application, door: Door, body: Callable[[int], Awaitable[None]]) -> None:
+@contextlib.asynccontextmanager
+async def api(backend: Counting, **options: int) -> AsyncIterator[web.Application]:
+    """The front that makes its own answers."""
+    yield Api(backend, Metrics()).app(**options)
+
+
+@contextlib.asynccontextmanager
+async def fleet(backend: Counting, **options: int) -> AsyncIterator[web.Application]:
+    """The front before engines: here one, which is the other front."""
+    runner = web.AppRunner(Api(backend, Metrics()).app(), handler_cancellation=True, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        entry = BackendEntry("a", "url", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield Router([entry], Limits()).app(**options)
+    finally:
+        await runner.cleanup()
+
+
+def at_the_door(
+    front: Front, door: Door, body: Callable[[int], Awaitable[None]], backend: Counting | None = None, **options: int
+) -> None:
     """Serves while ``body`` runs, which gets the port; nothing is left over afterwards."""
 
     async def run() -> None:
+        async with front(backend or Counting(), **options) as app:
+            await behind(app)
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not left
+
+    async def behind(app: web.Application) -> None:
         stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(serve(app, "127.0.0.1", 0, lambda url: ready.set_result(url), door=door, stop=stop))
         await asyncio.wait([ready, serving], return_when=asyncio.FIRST_COMPLETED)
@@ -86,8 +114,6 @@ def at_the_door(app: web.Application, door: Door, body: Callable[[int], Awaitabl
         finally:
             stop.set()
             await asyncio.wait_for(serving, 10)
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        assert not left
 
     asyncio.run(run())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,13 @@ MOST_CHOICES = 128
 MOST_ANSWERS = 1024
 """Of one request: its prompts, each answered as often as asked."""
 MOST_STOPS = 16
+MOST_NAME = 512
 MOST_TOKENS = 10_000_000
 """Above any model's context: what is larger is a mistake, whoever serves."""
 MOST_ID = 2**31 - 1
 """Of a token; engines keep them in 32 bits."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""What may be half of a character that JSON writes as two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,17 @@ class Asked:
 def read_body(raw: bytes) -> Mapping[str, Any]:
     """The JSON object of a request. Raises RefusedError."""
     try:
-        body = json.loads(raw, parse_constant=_no_number)
+        body = json.loads(raw.decode(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
         raise RefusedError(f"the body is not JSON{where}") from None
     if not isinstance(body, dict):
         raise RefusedError(f"the body has to be a JSON object, not {_kind(body)}")
+    if _HALF.search(raw):
+        try:
+            json.dumps(body, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError):
+            raise RefusedError("the body has half of a surrogate pair, which is no text") from None
     return body
 
 
@@ -71,6 +80,8 @@ def read_asked(body: Mapping[str, Any], *, chat: bool) -> Asked:
     Fields that choose among tokens (temperature, top_p, seed ...) are left to whoever makes them, in ``body``.
     """
     model = _get(body, "model", str, required=True)
+    if not model or len(model) > MOST_NAME:
+        raise RefusedError(f"'model' has to be the name of a model, of at most {MOST_NAME} characters", param="model")
     longest = body.get("max_completion_tokens") if chat else None
     field = "max_tokens" if longest is None else "max_completion_tokens"
     most = _whole(body, field, 1, MOST_TOKENS)

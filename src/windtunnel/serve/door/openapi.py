@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any
 
 from windtunnel import __version__
-from windtunnel.serve.api.asked import MOST_ANSWERS, MOST_CHOICES, MOST_ID, MOST_STOPS, MOST_TOKENS
+from windtunnel.serve.api.asked import MOST_ANSWERS, MOST_CHOICES, MOST_ID, MOST_NAME, MOST_STOPS, MOST_TOKENS
 
 Schema = dict[str, Any]
 
@@ -125,7 +125,10 @@ def _in_path(name: str, told: str) -> list[Schema]:
 def _paths(forwards: bool) -> Schema:
     text = {"text/plain": {"schema": _TEXT}}
     turned = {
-        "parameters": _in_path("name", "A back end of the fleet."),
+        "parameters": [
+            *_in_path("name", "A back end of the fleet."),
+            {"name": "verb", "in": "path", "required": True, "schema": {"enum": ["drain", "resume"]}},
+        ],
         "responses": _answers(
             {JSON: {"schema": {"type": "object"}}}, told="Its state.", refused=("401", "403", "404", "405", "500")
         ),
@@ -140,8 +143,7 @@ def _paths(forwards: bool) -> Schema:
         "/metrics": _get("Counters and times, for Prometheus.", text),
         "/openapi.json": _get("This.", {JSON: {"schema": {"type": "object"}}}),
         "/fleet/status": _get("The fleet and each of its back ends.", {JSON: {"schema": {"type": "object"}}}),
-        "/fleet/backends/{name}/drain": {"post": {"summary": "Sends a back end nothing new.", **turned}},
-        "/fleet/backends/{name}/resume": {"post": {"summary": "Sends it requests again.", **turned}},
+        "/fleet/backends/{name}/{verb}": {"post": {"summary": "Sends a back end nothing new, or requests again.", **turned}},
     }
 
 
@@ -173,6 +175,7 @@ def _schemas(forwards: bool) -> Schema:
 
 
 _NAME: Schema = {"type": "string", "minLength": 1}
+_MODEL: Schema = {**_NAME, "maxLength": MOST_NAME}
 
 
 def _asked() -> Schema:
@@ -180,7 +183,7 @@ def _asked() -> Schema:
     most: Schema = {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS}
     ids = _array({"type": "integer", "minimum": 0, "maximum": MOST_ID}, minItems=1)
     shared: Schema = {
-        "model": _NAME,
+        "model": _MODEL,
         "max_tokens": most,
         "min_tokens": {
             "type": ["integer", "null"],
@@ -227,7 +230,7 @@ def _asked() -> Schema:
 def _asked_to_forward() -> Schema:
     """What the front before a fleet reads; the engines judge the rest."""
     shared: Schema = {
-        "model": {**_NAME, "maxLength": 512},
+        "model": _MODEL,
         "stream": {"type": ["boolean", "null"]},
         "stream_options": {"type": ["object", "null"], "description": "For requests with 'stream': true."},
     }

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from windtunnel.serve.api.asked import Prompt
+from windtunnel.serve.api.asked import MOST_NAME, Prompt, read_body
 from windtunnel.serve.api.refusal import RefusedError
 
 What = Literal["chat", "completion", "embeddings"]
 PATHS: dict[What, str] = {"chat": "/v1/chat/completions", "completion": "/v1/completions", "embeddings": "/v1/embeddings"}
-MOST_NAME = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ class Asked:
 
 def read_asked(raw: bytes, what: What) -> Asked:
     """What a body asks. Raises RefusedError, which names the field, for what no engine could make sense of."""
-    body = _object(raw)
+    body = read_body(raw)
     model = body.get("model")
     if model is None or model == "":
         raise RefusedError("'model' is missing", param="model")
@@ -78,21 +77,6 @@ def read_asked(raw: bytes, what: What) -> Asked:
         prompt=prompt,
         body=body,
     )
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:
-        where = f" ({error})" if isinstance(error, json.JSONDecodeError) else ""
-        raise RefusedError(f"the body is not JSON{where}") from None
-    if not isinstance(body, dict):
-        raise RefusedError("the body has to be a JSON object")
-    return body
-
-
-def _no_number(name: str) -> float:
-    raise ValueError(name)  # NaN and Infinity: Python's JSON has them, nobody else's does
 
 
 def _most(body: Mapping[str, Any]) -> int | None:
