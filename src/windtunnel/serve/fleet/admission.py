@@ -111,8 +111,7 @@ class Admission:
         self.in_flight -= 1
         if ok:
             self._ends.append(self._clock())
-        if self._queue:
-            self.wake()
+        self.changed()
 
     def wake(self) -> None:
         """Lets in whoever can be, first come first."""
@@ -186,6 +185,12 @@ class Admission:
             self.wake()
             self._alarm()
 
+    def quiet_s(self, model: str) -> float:
+        """Seconds until the first back end of the model may be asked again; 0 where one may be now, or none is up."""
+        now = self._clock()
+        waits = [endpoint.quiet_until - now for endpoint in self.serving(model) if endpoint.hopeful()]
+        return max(min(waits, default=0.0), 0.0)
+
     def _pace_s(self) -> float:
         """Seconds until the queue as it is now may be through; 1 where nothing tells."""
         if len(self._ends) < 2 or self._ends[-1] <= self._ends[0]:
@@ -207,4 +212,4 @@ class Admission:
     def _nobody(self, wanted: Wanted) -> RefusedError:
         up = any(endpoint.hopeful() for endpoint in self.serving(wanted.model))
         told = "every back end of this model is busy" if up else "no back end of this model is up"
-        return overloaded(f"{told}; send it again later", self._pace_s())
+        return overloaded(f"{told}; send it again later", self.quiet_s(wanted.model) or self._pace_s())

@@ -99,6 +99,7 @@ class Endpoint:
         self.healthy = self.begun = True
         self.why = ""
         if not before:
+            self.breaker = self._new_breaker()  # what failed was before it went
             self.changed()
 
     def seen_ill(self, why: str) -> None:

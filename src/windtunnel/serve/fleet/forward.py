@@ -59,6 +59,7 @@ class Forwarding:
         endpoint, asked, limits = grant.endpoint, self.asked, self.limits
         model = endpoint.names.get(asked.model, asked.model)
         upstream: aiohttp.ClientResponse | None = None
+        self.pieces = 0
         patience = limits.first_token if asked.stream else limits.whole
         try:
             async with asyncio.timeout(patience) as clock:
@@ -102,6 +103,9 @@ class Forwarding:
         return FailedError("no answer in time", too_slow("no back end answered in time"))
 
     async def _refused(self, grant: Grant, upstream: aiohttp.ClientResponse, model: str) -> FailedError:
+        if self.asked.what == "embeddings" and upstream.status in (404, 405, 501):
+            told = RefusedError(f"no back end offers embeddings of '{self.asked.model[:200]}'", status=404, code="not_offered")
+            return FailedError("offers no embeddings", told, blame=False)
         quiet_s = hold_s(upstream.headers, time.time())
         body = await _read(upstream, MOST_ERROR_BYTES)
         return of_status(upstream.status, body, quiet_s, grant.endpoint.secrets, (model, self.asked.model))
@@ -154,12 +158,11 @@ class Forwarding:
             data = await content.readany()
             if not data:
                 break
-            try:
-                out = events.feed(data)
-            finally:
-                new, self.pieces = events.pieces - self.pieces, events.pieces
-            if events.error is not None:
+            out = events.feed(data)
+            new = events.pieces - self.pieces
+            if events.error is not None and response is None:
                 raise of_event(events.error, grant.endpoint.secrets, (model, asked.model))
+            self.pieces = events.pieces
             if new:
                 last = time.perf_counter()
             if response is None:
@@ -181,6 +184,8 @@ class Forwarding:
                 self.writing = True
                 await response.write(out)
             self.writing = False
+            if events.error is not None:
+                raise of_event(events.error, grant.endpoint.secrets, (model, asked.model))
             now = loop.time()
             if now > must_end:
                 raise FailedError("not done in time", too_slow("the answer took longer than an answer may take"))

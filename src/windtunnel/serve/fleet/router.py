@@ -231,8 +231,10 @@ class Router:
             try:
                 grant = await self.admission.enter(wanted, tried)
             except RefusedError as refusal:
-                # nobody else is there: what the last one said tells more, unless it was only that it is busy
-                raise (failure.refusal if failure is not None and failure.blame else refusal) from None
+                if failure is not None:
+                    raise failure.refusal from None  # nobody else came: what the last one said tells more
+                self.status.refused(refusal)
+                raise
             name = grant.endpoint.name
             record.attempts, record.backend = number, name
             record.predicted_ttft_s, record.predicted_tpot_s = round(grant.pick.ttft_s, 6), round(grant.pick.tpot_s, 6)
@@ -241,8 +243,9 @@ class Router:
             except FailedError as error:
                 failure = error
             again = number <= self.limits.retries and failure.again and way.response is None and not self.draining
-            again = again and self.budget.take()
-            self.status.failed(name, failure, "tried again" if again else "told the client")
+            again = again and self.admission.quiet_s(asked.model) < self.limits.queue_time and self.budget.take()
+            if failure.again:
+                self.status.failed(name, failure, "tried again" if again else "told the client")
             if not again:
                 break
             grant.endpoint.counts.retried += 1

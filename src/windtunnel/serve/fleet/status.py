@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from windtunnel.serve.api.refusal import RefusedError
 from windtunnel.serve.fleet.endpoint import Endpoint
 from windtunnel.serve.fleet.failure import FailedError
 from windtunnel.serve.steer.wanted import Seen, Spread
@@ -52,6 +53,11 @@ class Status:
         """A try failed, and what was done about it."""
         told = {"t": round(time.time(), 3), "backend": backend, "status": failure.refusal.status}
         self.errors.append({**told, "message": str(failure)[:300], "done": done})
+
+    def refused(self, refusal: RefusedError) -> None:
+        """A request found no back end."""
+        told = {"t": round(time.time(), 3), "backend": None, "status": refusal.status}
+        self.errors.append({**told, "message": str(refusal)[:300], "done": "told the client"})
 
     def body(self) -> dict[str, Any]:
         """The answer of ``/fleet/status``."""
