@@ -44,6 +44,7 @@ OUTSIDE: dict[str, set[str]] = {
     "run": {"torch"},
     "serve": {"aiohttp", "prometheus_client"},
     "serve/fleet": {"uvloop", "yarl"},
+    "serve/engine/transformers": {"tokenizers", "torch", "transformers"},
     "sweep": {"pyarrow", "ray"},
     "workload/program": {"torch"},
 }

@@ -1,0 +1,1 @@
+"""The floor: a model in safetensors by ``transformers``, on any device that PyTorch has."""
