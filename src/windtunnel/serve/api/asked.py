@@ -13,6 +13,8 @@ from windtunnel.serve.api.refusal import RefusedError
 MOST_CHOICES = 128
 MOST_ANSWERS = 1024
 """Of one request: its prompts, each answered as often as asked."""
+MOST_DEPTH = 128
+"""Of arrays and objects within each other; whoever writes the body again needs stack for each."""
 MOST_STOPS = 16
 MOST_NAME = 512
 MOST_TOKENS = 10_000_000
@@ -62,12 +64,28 @@ def read_body(raw: bytes) -> Mapping[str, Any]:
         raise RefusedError(f"the body is not JSON{where}") from None
     if not isinstance(body, dict):
         raise RefusedError(f"the body has to be a JSON object, not {_kind(body)}")
+    if raw.count(b"[") + raw.count(b"{") > MOST_DEPTH and _is_deep(body):
+        raise RefusedError(f"the body has more than {MOST_DEPTH} arrays and objects within each other")
     if _HALF.search(raw):
         try:
             json.dumps(body, ensure_ascii=False).encode()
-        except (UnicodeEncodeError, RecursionError):
+        except UnicodeEncodeError:
             raise RefusedError("the body has half of a surrogate pair, which is no text") from None
     return body
+
+
+def _is_deep(body: Mapping[str, Any]) -> bool:
+    level: list[Any] = [body]
+    for _ in range(MOST_DEPTH):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _no_number(name: str) -> float:
@@ -82,9 +100,10 @@ def read_asked(body: Mapping[str, Any], *, chat: bool) -> Asked:
     model = _get(body, "model", str, required=True)
     if not model or len(model) > MOST_NAME:
         raise RefusedError(f"'model' has to be the name of a model, of at most {MOST_NAME} characters", param="model")
-    longest = body.get("max_completion_tokens") if chat else None
-    field = "max_tokens" if longest is None else "max_completion_tokens"
-    most = _whole(body, field, 1, MOST_TOKENS)
+    most, field = _whole(body, "max_tokens", 1, MOST_TOKENS), "max_tokens"
+    longest = _whole(body, "max_completion_tokens", 1, MOST_TOKENS) if chat else None
+    if longest is not None:
+        most, field = longest, "max_completion_tokens"
     least = _whole(body, "min_tokens", 0, MOST_TOKENS) or 0
     if most is not None and least > most:
         raise RefusedError(f"'min_tokens' is {least}, above '{field}', which is {most}", param="min_tokens")
@@ -133,11 +152,17 @@ def _whole(body: Mapping[str, Any], field: str, least: int, most: int) -> int | 
     value = body.get(field)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise RefusedError(f"'{field}' has to be a whole number, not {json.dumps(value)[:40]}", param=field)
+    if not _is_whole(value):
+        shown = json.dumps(value) if isinstance(value, (bool, float)) else _kind(value)
+        raise RefusedError(f"'{field}' has to be a whole number, not {shown}", param=field)
     if not least <= value <= most:
         raise RefusedError(f"'{field}' has to be from {least} to {most}, not {str(value)[:40]}", param=field)
-    return value
+    return int(value)
+
+
+def _is_whole(value: object) -> bool:
+    """JSON has one kind of number: 2.0 is a whole one."""
+    return type(value) is int or (type(value) is float and value.is_integer())
 
 
 def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -160,14 +185,14 @@ def _prompts(body: Mapping[str, Any]) -> tuple[Prompt, ...]:
         if all(isinstance(item, str) for item in value):
             return tuple(Prompt(item) for item in value)
         if _are_ids(value):
-            return (Prompt("", tuple(value)),)
+            return (Prompt("", tuple(map(int, value))),)
         if all(isinstance(item, list) and item and _are_ids(item) for item in value):
-            return tuple(Prompt("", tuple(item)) for item in value)
+            return tuple(Prompt("", tuple(map(int, item))) for item in value)
     raise RefusedError("'prompt' has to be a string, token ids, or an array of either, and not empty", param="prompt")
 
 
-def _are_ids(values: Sequence[object]) -> bool:
-    return all(isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_ID for value in values)
+def _are_ids(values: Sequence[Any]) -> bool:
+    return all(_is_whole(value) and 0 <= value <= MOST_ID for value in values)
 
 
 def _messages(body: Mapping[str, Any]) -> str:

@@ -178,7 +178,13 @@ class Door:
         """``GET /openapi.json``"""
         paths = {resource.canonical for resource in request.app.router.resources()}
         return web.json_response(
-            description(paths, forwards="/v1/embeddings" in paths, keys=bool(self.keys), most_body_bytes=request.client_max_size)
+            description(
+                paths,
+                forwards="/v1/embeddings" in paths,
+                keys=bool(self.keys),
+                open_pages=self.loopback,
+                most_body_bytes=request.client_max_size,
+            )
         )
 
     async def _dress(self, request: web.Request, response: web.StreamResponse) -> None:

@@ -18,8 +18,11 @@ JSON = "application/json"
 EVENTS = "text/event-stream"
 
 
-def description(paths: Collection[str], *, forwards: bool, keys: bool, most_body_bytes: int) -> Schema:
-    """Of an endpoint that serves the paths. forwards: to engines, to which it leaves what it does not read itself."""
+def description(paths: Collection[str], *, forwards: bool, keys: bool, open_pages: bool, most_body_bytes: int) -> Schema:
+    """Of an endpoint that serves the paths. forwards: to engines, to which it leaves what it does not read itself.
+
+    open_pages: what it shows of itself needs no key.
+    """
     told: Schema = {
         "openapi": "3.1.0",
         "info": {
@@ -34,7 +37,9 @@ def description(paths: Collection[str], *, forwards: bool, keys: bool, most_body
     if keys:
         told["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         told["security"] = [{"key": []}]
-        told["paths"].get("/health", {}).get("get", {})["security"] = []
+        for path in ("/health", *(PAGES if open_pages else ())):
+            if path in told["paths"]:
+                told["paths"][path]["get"]["security"] = []
     return told
 
 
@@ -59,6 +64,7 @@ _FLAG: Schema = {"type": "boolean"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 _ANY: Schema = {}
 
+PAGES = ("/metrics", "/openapi.json", "/fleet/status")
 STATUSES = {
     "400": "A field is missing or malformed; 'param' names it.",
     "401": "The key is missing or not known.",
@@ -107,7 +113,7 @@ def _get(told: str, content: Schema, refused: Collection[str] = (), parameters: 
 def _post(told: str, asked: str, answered: str, *, streams: bool, forwards: bool) -> Schema:
     content: Schema = {JSON: {"schema": _ref(answered)}}
     if streams:
-        content[EVENTS] = {"schema": _TEXT}
+        content[EVENTS] = {"schema": _object(("data",), data={"type": "string", "description": "JSON, or [DONE] at the end."})}
     refused = [status for status in STATUSES if forwards or status not in ("502", "504")]
     return {
         "post": {
@@ -175,6 +181,13 @@ def _schemas(forwards: bool) -> Schema:
 
 
 _NAME: Schema = {"type": "string", "minLength": 1}
+_STREAM_OPTIONS: Schema = {
+    "anyOf": [
+        {"properties": {"stream": {"const": True}}, "required": ["stream"]},
+        {"properties": {"stream_options": {"type": ["object", "null"], "maxProperties": 0}}},
+    ]
+}
+"""Options of a stream are for those who ask for one."""
 _MODEL: Schema = {**_NAME, "maxLength": MOST_NAME}
 
 
@@ -222,8 +235,8 @@ def _asked() -> Schema:
     chat = {**shared, "messages": _array(message, minItems=1), "max_completion_tokens": most}
     completion = {**shared, "prompt": prompt, "echo": {"type": ["boolean", "null"]}}
     return {
-        "AskedChat": _object(("model", "messages"), **chat),
-        "AskedCompletion": _object(("model", "prompt"), **completion),
+        "AskedChat": {**_object(("model", "messages"), **chat), **_STREAM_OPTIONS},
+        "AskedCompletion": {**_object(("model", "prompt"), **completion), **_STREAM_OPTIONS},
     }
 
 
@@ -235,7 +248,13 @@ def _asked_to_forward() -> Schema:
         "stream_options": {"type": ["object", "null"], "description": "For requests with 'stream': true."},
     }
     return {
-        "AskedChat": _object(("model", "messages"), **shared, messages=_array({"type": "object"}, minItems=1)),
-        "AskedCompletion": _object(("model", "prompt"), **shared, prompt={"not": {"type": "null"}}),
-        "AskedEmbeddings": _object(("model", "input"), model=shared["model"], input={"not": {"type": "null"}}),
+        "AskedChat": {
+            **_object(("model", "messages"), **shared, messages=_array({"type": "object"}, minItems=1)),
+            **_STREAM_OPTIONS,
+        },
+        "AskedCompletion": {
+            **_object(("model", "prompt"), **shared, prompt={"anyOf": [_TEXT, _array(_ANY, minItems=1)]}),
+            **_STREAM_OPTIONS,
+        },
+        "AskedEmbeddings": _object(("model", "input"), model=_MODEL, input={"anyOf": [_NAME, _array(_ANY, minItems=1)]}),
     }

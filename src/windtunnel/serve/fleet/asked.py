@@ -49,8 +49,8 @@ def read_asked(raw: bytes, what: What) -> Asked:
     if not isinstance(model, str) or len(model) > MOST_NAME:
         raise RefusedError("'model' has to be a string, the name of a model", param="model")
     if what == "embeddings":
-        if not body.get("input"):
-            raise RefusedError("'input' is missing or empty", param="input")
+        if not body.get("input") or not isinstance(body["input"], (str, list)):
+            raise RefusedError("'input' has to be a string or an array, and not empty", param="input")
         return Asked(what, model, False, False, 1, None, _input(body["input"]), body)
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
@@ -112,7 +112,7 @@ def _prompt(body: Mapping[str, Any]) -> tuple[Prompt, int]:
     value = body.get("prompt")
     if value is None:
         raise RefusedError("'prompt' is missing", param="prompt")
-    if isinstance(value, list) and not value:
+    if value == [] or not isinstance(value, (str, list)):
         raise RefusedError("'prompt' has to be a string, token ids, or an array of either, and not empty", param="prompt")
     if isinstance(value, list) and not _are_ids(value):
         return _input(value[0]), len(value)
