@@ -10,74 +10,27 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
+from windtunnel.port.device_words import (
+    CARRIES,
+    DEVICE_NAME,
+    FORMATTED,
+    GETS,
+    LIST_METHODS,
+    LOOKUPS,
+    MOVES,
+    NO_DEVICE_CALLS,
+    NOT_DEVICE_NAME,
+    OTHER_USE,
+    OTHERS,
+    ROLE_OF_CALL,
+    STRING_METHODS,
+    Role,
+)
 from windtunnel.port.python import FUNCTIONS, PythonTree, keyword, string
 
-Role = Literal["device", "map_location", "autocast", "gradscaler", "generator", "pin_memory", "compare"]
 Spelled: TypeAlias = ast.Constant | ast.JoinedStr
-
-OTHERS = frozenset(
-    {"npu", "xpu", "mps", "musa", "mlu", "hpu", "xla", "tpu", "hip", "rocm", "privateuseone", "gcu", "ipu", "neuron", "sdaa"}
-)
-"""Devices besides cuda and cpu: whoever names one of them has thought of more than CUDA."""
-
-_VALUE = re.compile(r"cuda(:\d*)?$")
-_FORMATTED = re.compile(r"cuda(:(\d*|\{\w*\}|%[ds]))?$")
-_DEVICE_NAME = re.compile(r"device|(^|_)dev(_|$|type)|map_?location|^accel(erator)?$|accelerator_type|^gpu$", re.I)
-_NOT_DEVICE_NAME = re.compile(r"device_?(count|num|index)|devices?_(file|path|dir)|num_devices|extension|nvcc", re.I)
-
-_ROLE_OF_CALL: dict[str, Role] = {
-    "torch.autocast": "autocast", "torch.amp.autocast": "autocast", "torch.amp.autocast_mode.autocast": "autocast",
-    "torch.amp.custom_fwd": "autocast", "torch.amp.custom_bwd": "autocast", "torch.amp.is_autocast_available": "autocast",
-    "torch.is_autocast_enabled": "autocast", "torch.get_autocast_dtype": "autocast", "torch.set_autocast_dtype": "autocast",
-    "torch.set_autocast_enabled": "autocast",
-    "torch.amp.GradScaler": "gradscaler", "torch.amp.grad_scaler.GradScaler": "gradscaler", "torch.GradScaler": "gradscaler",
-    "torch.Generator": "generator", "torch.load": "map_location", "torch.jit.load": "map_location",
-}  # fmt: skip
-_NO_DEVICE_CALLS = (
-    "torch.library.",
-    "torch.ops.",
-    "torch.utils.cpp_extension.",
-    "torch._C.",
-    "torch.jit.script",
-    "torch._dynamo.",
-)
-_STRING_METHODS = frozenset(
-    {
-        "endswith", "split", "strip", "replace", "find", "index", "count", "join", "lower", "upper", "removeprefix",
-        "removesuffix", "rsplit", "partition", "encode", "title", "casefold", "lstrip", "rstrip",
-    }
-)  # fmt: skip
-_LOOKUPS = frozenset({"get", "getenv", "pop", "setdefault", "getattr", "get_config", "setattr", "__setattr__", "set"})
-_LIST_METHODS = frozenset({"append", "add", "insert", "extend"})
-_CARRIES = frozenset(
-    {
-        "str",
-        "list",
-        "tuple",
-        "set",
-        "sorted",
-        "iter",
-        "cycle",
-        "Option",
-        "Argument",
-        "Field",
-        "field",
-        "ib",
-        "attrib",
-        "cast",
-        "param",
-    }
-)
-_MOVES = re.compile(r"^(to|to_empty|to_device|move_to|move_to_device|send_to_device|set_device|with_device|place_on)$")
-_GETS = re.compile(r"^(get_device|set_device|devices?|Device|default_device|device_put)$")
-_OTHER_USE = re.compile(
-    r"regist|import|find|lib|path|skip|mark|log|warn|print|info|debug|error|exception|requir|tag|label|version|module|ext|"
-    r"build|kernel|platform|backend|hasattr|open|isinstance|match|search|sub|system|popen|check_|literal|newtype|typevar|"
-    r"discard|remove|run$|write|format|compile|target|enum|dump|load_inline|which|getenv",
-    re.I,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +59,7 @@ def _candidates(python: PythonTree) -> Iterator[Spelled]:
     for constant in python.of(ast.Constant):
         if not isinstance(constant.value, str) or not constant.value.startswith("cuda"):
             continue
-        if _FORMATTED.match(constant.value) and not isinstance(python.parent(constant), ast.JoinedStr):
+        if FORMATTED.match(constant.value) and not isinstance(python.parent(constant), ast.JoinedStr):
             yield constant
     for joined in python.of(ast.JoinedStr):
         first = joined.values[0] if joined.values else None
@@ -128,7 +81,7 @@ def _last_resort(python: PythonTree, node: ast.AST) -> bool:
 
 def names_device(name: str) -> bool:
     """Whether a parameter, keyword, variable or option of this name takes a device."""
-    return bool(_DEVICE_NAME.search(name)) and not _NOT_DEVICE_NAME.search(name)
+    return bool(DEVICE_NAME.search(name)) and not NOT_DEVICE_NAME.search(name)
 
 
 class _Flow:
@@ -194,12 +147,12 @@ class _Flow:
                     call = self.python.parent(parent)
                     if not isinstance(call, ast.Call):
                         return None
-                    if parent.arg in ("default", "default_factory", "value") and _last(call.func) in _CARRIES:
+                    if parent.arg in ("default", "default_factory", "value") and _last(call.func) in CARRIES:
                         child = call
                         continue
                     return self._keyword(call, parent)
                 case ast.Call(func=func) if func is not child:
-                    if _last(func) in _CARRIES and child in parent.args[:2]:
+                    if _last(func) in CARRIES and child in parent.args[:2]:
                         child = parent
                         continue
                     return self._positional(parent, child, listed)
@@ -244,7 +197,7 @@ class _Flow:
             fixture = self.python.parent(call)
             return ("device", None) if isinstance(fixture, ast.FunctionDef) and names_device(fixture.name) else None
         callee = self.python.resolve(call.func)
-        if callee.startswith(_NO_DEVICE_CALLS):
+        if callee.startswith(NO_DEVICE_CALLS):
             return None
         if name == "type" and callee == "torch.device":
             return "device", call
@@ -257,7 +210,7 @@ class _Flow:
         if name == "map_location":
             return "map_location", call
         if names_device(name):
-            return _ROLE_OF_CALL.get(callee, "device"), call
+            return ROLE_OF_CALL.get(callee, "device"), call
         parameter = self._parameter(call, None, name)
         return ("device", call) if parameter and self._parameter_takes(*parameter) else None
 
@@ -275,29 +228,29 @@ class _Flow:
             asked = [string(e) or "" for e in several]
             named = next(filter(names_device, asked), asked[0] if asked else "")
             return ("device", None) if place and names_device(named.replace("-", "_").strip("_")) else None
-        if last in _LOOKUPS or callee in ("os.getenv", "getattr"):
+        if last in LOOKUPS or callee in ("os.getenv", "getattr"):
             keys = [s for a in call.args[:place] if (s := string(a))]
             return ("device", None) if any(names_device(k) for k in keys) else None
         if callee == "torch.load" and place == 0:
             return None
         if callee.startswith("torch."):
-            known = _ROLE_OF_CALL.get(callee, "device")
-            return None if callee.startswith(_NO_DEVICE_CALLS) else (known, call)
+            known = ROLE_OF_CALL.get(callee, "device")
+            return None if callee.startswith(NO_DEVICE_CALLS) else (known, call)
         if isinstance(func, ast.Attribute):
-            if last in _STRING_METHODS:
+            if last in STRING_METHODS:
                 return None
-            if last in _LIST_METHODS:
+            if last in LIST_METHODS:
                 return ("device", None) if self._is_device(func.value) else None
             if last == "pin_memory":
                 return "pin_memory", call
-            if _MOVES.match(last):
+            if MOVES.match(last):
                 return "device", call
         parameter = self._parameter(call, place, "")
         if parameter:
             return ("device", call) if self._parameter_takes(*parameter) else None
-        if listed or not (last or isinstance(func, ast.Call)) or _OTHER_USE.search(last):
+        if listed or not (last or isinstance(func, ast.Call)) or OTHER_USE.search(last):
             return None
-        return ("device", call) if self._concerns_torch or (isinstance(func, ast.Attribute) and _GETS.match(last)) else None
+        return ("device", call) if self._concerns_torch or (isinstance(func, ast.Attribute) and GETS.match(last)) else None
 
     @property
     def _concerns_torch(self) -> bool:
