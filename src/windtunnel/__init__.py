@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     from windtunnel.plan.result import Plan as Plan
     from windtunnel.plan.result import Targets as Targets
     from windtunnel.plan.search import plan as plan
+    from windtunnel.plan.training.options import TrainingOptions as TrainingOptions
+    from windtunnel.plan.training.result import Training as Training
+    from windtunnel.plan.training.result import TrainingPlan as TrainingPlan
+    from windtunnel.plan.training.search import FixedLayout as FixedLayout
+    from windtunnel.plan.training.train import train as train
     from windtunnel.run.launch import run_program as run_program
     from windtunnel.run.record import RunReport as RunReport
     from windtunnel.run.virtual import VirtualChip as VirtualChip
@@ -93,6 +98,10 @@ _HOME = {
     "windtunnel.fit.fitting": ("FitReport",),
     "windtunnel.fit.validate": ("ValidationReport", "validate"),
     "windtunnel.plan.result": ("Candidate", "ChipPlan", "Plan", "Targets"),
+    "windtunnel.plan.training.options": ("TrainingOptions",),
+    "windtunnel.plan.training.result": ("Training", "TrainingPlan"),
+    "windtunnel.plan.training.search": ("FixedLayout",),
+    "windtunnel.plan.training.train": ("train",),
     "windtunnel.run.launch": ("run_program",),
     "windtunnel.run.record": ("RunReport",),
     "windtunnel.run.virtual": ("VirtualChip", "virtual"),

@@ -80,8 +80,7 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
                 time_text(r.failures.checkpoint_s),
                 hours_text(r.failures.interval_s),
                 hours_text(r.failures.restart_s),
-                f"{percent(r.failures.goodput, 1)} [{percent(r.failures.goodput_low).removesuffix(' %')}-"
-                f"{percent(r.failures.goodput_high).removesuffix(' %')}]",
+                f"{percent(r.failures.goodput, 1)} [{100 * r.failures.goodput_low:.1f}-{100 * r.failures.goodput_high:.1f}]",
             ]
             for name, r in runs
         ),
@@ -142,26 +141,25 @@ def step_parts(step: Step | None) -> list[tuple[str, float]]:
     if step is None:
         return [(name, 0.0) for name, _ in step_parts_of(_ZERO)]
     inside = (getattr(step.inside, name) for name in _INSIDE)
-    return step_parts_of((*inside, step.again_s, step.bubble_s, step.sends_s, step.replicas_s, step.optimizer_s))
+    return step_parts_of((*inside, step.again_s, step.bubble_s, step.sends_s, step.replicas_s, step.optimizer_s, step.beyond_s))
 
 
 _INSIDE = ("products", "attention", "passes", "slowed", "tensor", "context", "experts")
-_ZERO = (0.0,) * 12
+_ZERO = (0.0,) * 13
 
 
 def step_parts_of(values: tuple[float, ...]) -> list[tuple[str, float]]:
-    products, attention, passes, slowed, tensor, context, experts, again, bubble, sends, replicas, optimizer = values
+    products, attention, passes, slowed, tensor, context, experts, again, bubble, sends, replicas, optimizer, beyond = values
     return [
         ("products", products),
         ("attention", attention),
         ("passes", passes),
         ("recompute", again),
-        ("TP", tensor + slowed),
-        ("CP", context),
+        ("TP, CP", tensor + slowed + context),
         ("EP", experts),
         ("PP", bubble + sends),
-        ("DP", replicas),
-        ("optimiser", optimizer),
+        ("update", replicas + optimizer),
+        ("beyond", beyond),
     ]
 
 

@@ -86,8 +86,8 @@ def options(said: dict[str, Any]) -> Any:
     from windtunnel.errors import UnknownNameError
     from windtunnel.plan.training.framework import SCHEDULES
     from windtunnel.plan.training.layout import RECOMPUTE
-    from windtunnel.plan.training.search import Fixed
-    from windtunnel.plan.training.train import Options
+    from windtunnel.plan.training.options import TrainingOptions
+    from windtunnel.plan.training.search import FixedLayout
 
     for name, known in (("recompute", RECOMPUTE), ("schedule", SCHEDULES)):
         if said[name] is not None and said[name] not in known:
@@ -95,14 +95,14 @@ def options(said: dict[str, Any]) -> Any:
     if said["chunks"] and said["schedule"] != "interleaved":
         raise InvalidInputError("--chunks", "changes nothing without --schedule interleaved; leave it out")
     degrees = ("tp", "cp", "pp", "ep", "dp", "micro_batch", "recompute", "zero", "schedule", "chunks")
-    return Options(
+    return TrainingOptions(
         length=said["sequence"] or 0,
         batch_tokens=said["batch_tokens"] or 0.0,
         precision=(said["precision"] or "").lower(),
         optimizer=(said["optimizer"] or "").lower(),
         framework=said["framework"] or "",
         drafts=said["drafts"],
-        fixed=Fixed(**{name: said[name] for name in degrees}),
+        fixed=FixedLayout(**{name: said[name] for name in degrees}),
         mtbf_s=said["mtbf"],
         storage_bytes_per_s=(said["checkpoint_gbps"] or 0.0) * 1e9,
         restart_s=said["restart"],

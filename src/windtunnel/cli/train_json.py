@@ -27,6 +27,7 @@ def step_json(step: Step) -> Json:
         "pipeline_sends_s": step.sends_s,
         "replicas_s": step.replicas_s,
         "optimizer_s": step.optimizer_s,
+        "beyond_s": step.beyond_s,
         "tokens": step.tokens,
         "micro_batches": step.micro_batches,
     }
@@ -48,6 +49,7 @@ def run_json(run: Training) -> Json:
     layout, memory = run.step.layout, run.step.memory
     return {
         "chips": run.chips,
+        "framework": run.framework,
         "layout": {**asdict(layout), "text": layout.text},
         "tokens_per_s_per_chip": estimate_json(run.tokens_per_s_per_chip),
         "mfu": run.mfu,
@@ -84,7 +86,6 @@ def training_json(plan: TrainingPlan) -> Json:
         "batch_sequences": plan.batch,
         "precision": plan.precision,
         "optimizer": plan.optimizer,
-        "framework": plan.framework,
         "to": plan.to or None,
         "date": plan.date or None,
         "ranked": [chip.name for chip in plan.ranked],

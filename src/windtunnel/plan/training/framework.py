@@ -21,8 +21,8 @@ class Framework:
     backward pass that have a product of the same layer beside them (beside); those, and all others in pieces, of which the
     first alone is waited for (pieces). gradients: whether sums over replicas run beside the backward pass. once: a token is
     sent once to a rank that holds several of its experts. even: stages hold equally many layers, where those divide.
-    schedules: pipeline schedules that it has. experts_beside: whether exchanges with experts run beside another
-    micro-batch's work. source: where that is said.
+    experts_beside: whether exchanges with experts run beside another micro-batch's work. schedules: pipeline schedules that
+    it has. zero: what of weights and states it splits over replicas, least first. source: where that is said.
     """
 
     id: str
@@ -35,6 +35,7 @@ class Framework:
     even: bool = True
     experts_beside: bool = False
     schedules: tuple[Schedule, ...] = ("1f1b", "interleaved")
+    zero: tuple[int, ...] = (1,)
     source: str = ""
 
 
@@ -43,7 +44,7 @@ FRAMEWORKS: Mapping[str, Framework] = {
     for f in (
         Framework(
             "megatron", "Megatron-Core, 2025", tensor="pieces", once=True, even=False, experts_beside=True,
-            schedules=("1f1b", "interleaved", "dualpipe"),
+            schedules=("1f1b", "interleaved", "dualpipe"), zero=(1, 3),
             source="Megatron-Core: tensor-parallel exchange in pieces (user buffers), expert exchanges beside the other "
             "micro-batch, uneven stages; DualPipe is published by deepseek-ai",
         ),
@@ -52,16 +53,24 @@ FRAMEWORKS: Mapping[str, Framework] = {
                   source="as Megatron-Core, 2025; expert exchanges in line, as its published settings have them"),
         Framework("modellink", "ModelLink / MindSpeed-LLM, 2024", tensor="beside",
                   source="its README: measured with MC2 (products that communicate), fused kernels"),
-        Framework("ascendspeed", "AscendSpeed, 2023", split_sequence=False, fused=False, tensor="none", gradients=False,
+        Framework("ascendspeed", "AscendSpeed, 2023", fused=False, tensor="none", gradients=False,
                   schedules=("1f1b",), source="its examples of 2023: before fused kernels and MC2"),
         Framework("deepspeed", "DeepSpeed on plain PyTorch", split_sequence=False, fused=False, tensor="none",
-                  schedules=("1f1b",), source="the model as its authors publish it, nothing fused; the optimiser is split"),
+                  schedules=("1f1b",), zero=(1, 2, 3),
+                  source="the model as its authors publish it, nothing fused"),
         Framework("torchtitan", "torchtitan, 2025", tensor="beside", even=False,
-                  schedules=("1f1b", "interleaved", "zero-bubble"),
+                  schedules=("1f1b", "interleaved", "zero-bubble"), zero=(3,),
                   source="torchtitan: torch.compile fuses; asynchronous tensor parallelism; fully sharded data parallelism"),
     )
 }  # fmt: skip
-DEFAULT = "megatron"
+USUAL = {"Huawei": "modellink"}
+OTHERS_USUAL = "megatron"
+"""By maker, the framework that is taken where none is named: MindSpeed-LLM is Megatron's on Ascend."""
+
+
+def usual(vendor: str) -> Framework:
+    """The framework for a maker's chips where none is named."""
+    return FRAMEWORKS[USUAL.get(vendor, OTHERS_USUAL)]
 
 
 def framework(name: str) -> Framework:

@@ -12,7 +12,7 @@ from windtunnel.rules.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One run on one kind of chip.
+    """One run on one kind of chip; framework: the id of its training loop.
 
     tokens_per_s_per_chip: while steps run; days, chip_hours, usd and energy_kwh: of the whole run with its failures. mfu:
     needed FLOPs over the chip's 16-bit peak; mfu_own: over the peak of the type that the products run in; hfu: all
@@ -20,6 +20,7 @@ class Training:
     """
 
     chips: int
+    framework: str
     step: Step
     tokens_per_s_per_chip: Estimate
     mfu: float
@@ -49,7 +50,7 @@ class ChipTraining:
 class TrainingPlan:
     """The answer to one question, in the order in which the chips were asked for.
 
-    length: tokens of a sequence; batch: sequences of a step, about. framework: its id. days: the target, 0 for none.
+    length: tokens of a sequence; batch: sequences of a step, about. days: the target, 0 for none.
     """
 
     model: str
@@ -58,7 +59,6 @@ class TrainingPlan:
     batch: int
     precision: str
     optimizer: str
-    framework: str
     chips: tuple[ChipTraining, ...]
     days: float = 0.0
     notes: tuple[str, ...] = ()

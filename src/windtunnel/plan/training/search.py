@@ -9,7 +9,8 @@ from windtunnel.errors import DoesNotFitError, InvalidInputError, ParallelismErr
 from windtunnel.plan import words
 from windtunnel.plan.training.framework import SCHEDULES, Schedule
 from windtunnel.plan.training.layout import RECOMPUTE, Layout, Recompute, check
-from windtunnel.plan.training.step import Run, Step
+from windtunnel.plan.training.run import Run
+from windtunnel.plan.training.step import Step
 
 MOST_TP = 16
 """Chips of a tensor-parallel group in domains that would allow more: no published run cuts its products further."""
@@ -17,12 +18,15 @@ MOST_PP = 64
 MICRO_BATCHES = (1, 2, 4, 8)
 CHUNKS = (2, 4, 8)
 CONTEXTS = (1, 2, 4, 8, 16, 32)
+MOST_EP = 64
+"""Ranks over which experts lie, or a whole scale-up domain where that is larger: no published run spreads them further."""
+RUNNERS_UP = 40
 LONG = 32_768
 """Tokens of a sequence from which context parallelism is tried before memory asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
+class FixedLayout:
     """What the user fixed; None: to be chosen."""
 
     tp: int | None = None
@@ -39,41 +43,46 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The fastest step that fits, how many layouts were looked at, and the smallest memory of those that do not fit."""
+    """The fastest step that fits, how many layouts were looked at, the smallest memory of those that do not fit, and those that
+    come next to the fastest."""
 
     best: Step | None
     searched: int
     tightest: Step | None
+    next: tuple[Step, ...] = ()
 
 
-def search(run: Run, chips: int, fixed: Fixed) -> Found:
-    """The fastest layout of ``run`` on ``chips``. Raises ParallelismError where what was fixed divides nothing."""
-    searched, best, tightest = 0, None, None
+def search(run: Run, chips: int, fixed: FixedLayout) -> Found:
+    """The fastest layout of ``run`` on ``chips``. What needs more exchanges to save memory is tried where nothing less fits:
+    splitting more over replicas, then cutting sequences. Raises ParallelismError where what was fixed divides nothing."""
+    found: list[Step] = []
+    searched, tightest = 0, None
     refused: InvalidInputError | None = None
-    contexts = (fixed.cp,) if fixed.cp else CONTEXTS if run.work.length >= LONG else (1,)
-    for context in (contexts, CONTEXTS[1:]):
-        for shape in shapes(run, chips, fixed, context):
-            try:
-                check(run.work.spec, shape)
-                run.micro_batches(shape)
-            except InvalidInputError as error:
-                refused = refused if isinstance(refused, ParallelismError) else error
-                continue
-            for schedule, chunks in _schedules(run, shape, fixed):
-                for step in _fitting(run, replace(shape, schedule=schedule, chunks=chunks), fixed):
+    for contexts in ((fixed.cp,),) if fixed.cp else (CONTEXTS,) if run.work.length >= LONG else ((1,), CONTEXTS[1:]):
+        for zero in run.loop.zero if fixed.zero is None else (fixed.zero,):
+            for shape in shapes(run, chips, fixed, contexts):
+                try:
+                    check(run.work.spec, shape)
+                    run.micro_batches(shape)
+                except InvalidInputError as error:
+                    refused = refused if isinstance(refused, ParallelismError) else error
+                    continue
+                for schedule, chunks in _schedules(run, shape, fixed):
+                    step = _fitting(run, replace(shape, schedule=schedule, chunks=chunks, zero=zero), fixed)
                     searched += 1
-                    if step.memory.fits and (best is None or step.total_s / step.tokens < best.total_s / best.tokens):
-                        best = step
-                    if not step.memory.fits and (tightest is None or step.memory.total < tightest.memory.total):
+                    if step.memory.fits:
+                        found.append(step)
+                    elif tightest is None or step.memory.total < tightest.memory.total:
                         tightest = step
-        if best is not None or fixed.cp:
-            break
+            if found:
+                found.sort(key=lambda step: step.total_s / step.tokens)
+                return Found(found[0], searched, tightest, tuple(found[1:RUNNERS_UP]))
     if not searched and refused is not None:
         raise refused
-    return Found(best, searched, tightest)
+    return Found(None, searched, tightest)
 
 
-def shapes(run: Run, chips: int, fixed: Fixed, contexts: tuple[int, ...]) -> Iterator[Layout]:
+def shapes(run: Run, chips: int, fixed: FixedLayout, contexts: tuple[int, ...]) -> Iterator[Layout]:
     """Degrees whose product is ``chips``, with each micro-batch; not yet checked against the model."""
     spec, domain = run.work.spec, run.costs.links.domain
     experts = max((layer.ffn.experts for layer in spec.layers if layer.ffn is not None), default=0)
@@ -86,12 +95,12 @@ def shapes(run: Run, chips: int, fixed: Fixed, contexts: tuple[int, ...]) -> Ite
                 if rest % pp or (fixed.dp and rest // pp != fixed.dp):
                     continue
                 dp = rest // pp
-                for ep in (fixed.ep,) if fixed.ep else _expert_ways(experts, tp * cp * dp):
+                for ep in (fixed.ep,) if fixed.ep else _expert_ways(experts, tp * cp * dp, max(domain, MOST_EP)):
                     for micro_batch in (fixed.micro_batch,) if fixed.micro_batch else MICRO_BATCHES:
                         yield Layout(tp, cp, pp, ep, dp, micro_batch)
 
 
-def _schedules(run: Run, shape: Layout, fixed: Fixed) -> Iterator[tuple[Schedule, int]]:
+def _schedules(run: Run, shape: Layout, fixed: FixedLayout) -> Iterator[tuple[Schedule, int]]:
     if shape.pp == 1:
         yield "1f1b", 1
         return
@@ -111,17 +120,17 @@ def _schedules(run: Run, shape: Layout, fixed: Fixed) -> Iterator[tuple[Schedule
             yield schedule, 1
 
 
-def _fitting(run: Run, layout: Layout, fixed: Fixed) -> Iterator[Step]:
-    """The layout with as little split and recomputed as memory allows: each more costs time and saves nothing else."""
-    for zero in (fixed.zero,) if fixed.zero is not None else (1, 3) if layout.alike > 1 else (1,):
-        for recompute in (fixed.recompute,) if fixed.recompute else RECOMPUTE:
-            step = run.step(replace(layout, zero=zero, recompute=recompute))
-            yield step
-            if step.memory.fits:
-                return
+def _fitting(run: Run, layout: Layout, fixed: FixedLayout) -> Step:
+    """The layout with as little recomputed as memory allows: more costs time and saves nothing else."""
+    ways = (fixed.recompute,) if fixed.recompute else RECOMPUTE
+    for recompute in ways:
+        step = run.step(replace(layout, recompute=recompute))
+        if step.memory.fits:
+            break
+    return step
 
 
-def refusal(found: Found, run: Run, chips: int, fixed: Fixed, most: int) -> DoesNotFitError:
+def refusal(found: Found, run: Run, chips: int, fixed: FixedLayout, most: int) -> DoesNotFitError:
     """One line on what does not fit, with the nearest number of chips that would do."""
     tight = found.tightest
     assert tight is not None
@@ -147,7 +156,7 @@ def _divisors(whole: int, most: int) -> list[int]:
     return [n for n in range(1, min(whole, most) + 1) if whole % n == 0]
 
 
-def _expert_ways(experts: int, ranks: int) -> list[int]:
+def _expert_ways(experts: int, ranks: int, most: int) -> list[int]:
     if not experts:
         return [1]
-    return [n for n in _powers(min(experts, ranks)) if experts % n == 0 and ranks % n == 0]
+    return [n for n in _powers(min(experts, ranks, most)) if experts % n == 0 and ranks % n == 0]

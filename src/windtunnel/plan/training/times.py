@@ -9,8 +9,8 @@ from windtunnel.cost.evidence import Evidence
 from windtunnel.cost.model import CostModel
 from windtunnel.plan.training.framework import Framework
 from windtunnel.plan.training.layout import Layout
-from windtunnel.workload.ops import Attention, AttentionBackward, Collective, Gemm, Op
-from windtunnel.workload.training import LayerWork
+from windtunnel.workload.ops import Attention, AttentionBackward, Collective, Elementwise, Gemm, Op
+from windtunnel.workload.training import LayerWork, as_pass, quantises
 
 UNFUSED = 3.0
 """Bytes of norms, rotary positions and gated activations in plain PyTorch over those of fused kernels. Counted on an RMS norm
@@ -87,8 +87,8 @@ NOTHING = WorkTimes(NONE, NONE, 0.0, NONE)
 class Timer:
     """Prices a layer's work for one layout's groups; remembers how far its operators are to be trusted."""
 
-    def __init__(self, costs: CostModel, loop: Framework, sustained: float) -> None:
-        self.costs, self.loop, self.sustained = costs, loop, sustained
+    def __init__(self, costs: CostModel, loop: Framework) -> None:
+        self.costs, self.loop = costs, loop
         self.evidence = Evidence.MEASURED
         self.spread_s = self.seen_s = 0.0
         taken = COMMUNICATING.get(costs.chip.vendor, OTHERS_COMMUNICATING)
@@ -102,18 +102,19 @@ class Timer:
 
     def ops(self, ops: Iterable[Op]) -> Spent:
         products = attention = passes = 0.0
-        for op in ops:
+        for each in ops:
+            op: Op = each
+            if isinstance(each, Elementwise):
+                if quantises(each):
+                    continue
+                op = as_pass(each, unfused=1.0 if self.loop.fused else UNFUSED)
             cost = self.costs.cost(op)
             seconds = cost.time_s * op.count
             if isinstance(op, Gemm):
-                # hours of training hold a lower clock than the short measurements behind the parameters
-                seconds /= self.sustained if cost.bound == "matrix unit" else 1.0
                 products += seconds
             elif isinstance(op, Attention | AttentionBackward):
-                seconds /= self.sustained if cost.bound == "matrix unit" else 1.0
                 attention += seconds
             else:
-                seconds *= 1.0 if self.loop.fused else UNFUSED
                 passes += seconds
             self._trust(cost.evidence, cost.spread, seconds)
         return Spent(products, attention, passes)

@@ -3,15 +3,18 @@
 from windtunnel.workload.training.cut import Cut
 from windtunnel.workload.training.layer import Exchange, LayerWork, embedding_work, head_work, layer_work
 from windtunnel.workload.training.numbers import LayerNumbers, layer_numbers, model_flops_per_token
+from windtunnel.workload.training.passes import as_pass, quantises
 
 __all__ = [
     "Cut",
     "Exchange",
     "LayerNumbers",
     "LayerWork",
+    "as_pass",
     "embedding_work",
     "head_work",
     "layer_numbers",
     "layer_work",
     "model_flops_per_token",
+    "quantises",
 ]

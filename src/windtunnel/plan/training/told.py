@@ -1,0 +1,40 @@
+"""Lines under a training plan: what its numbers rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from windtunnel.cost.links import Links
+from windtunnel.plan.place import Place
+from windtunnel.plan.training.beyond import beyond
+from windtunnel.plan.training.framework import Framework
+from windtunnel.plan.training.result import ChipTraining
+
+
+def told(found: Sequence[ChipTraining], places: Sequence[Place], loops: Sequence[Framework], joined: Sequence[int]) -> list[str]:
+    """What the numbers rest on, joined: chips that each network is known to join; what holds of several chips is said once."""
+    lines = [
+        "MFU: six FLOPs for each weight and token (the embedding's table left out) and causal attention, over the chip's 16-bit "
+        "peak. Intervals hold in 80 % of cases."
+    ]
+    names: dict[str, list[str]] = {}
+    for at, each, loop, known in zip(places, found, loops, joined, strict=True):
+        run = each.training
+        if run is None:
+            continue
+        told = [_on_loop(loop), *run.failures.assumed]
+        if run.step.layout.chips > Links.of(at.chip).domain and not known:
+            told.append("no source says how many chips the network joins; it is taken to carry all of them at full rate")
+        for line in told:
+            names.setdefault(line, []).append(at.name)
+    everywhere = sum(each.training is not None for each in found)
+    for line, of in names.items():
+        lines.append(f"{line[:1].upper()}{line[1:]}." if len(of) == everywhere else f"{', '.join(of)}: {line}.")
+    return lines
+
+
+def _on_loop(loop: Framework) -> str:
+    known = beyond()
+    share = f"{100 * known.of(loop.id):.0f} % beyond what its operators take"
+    what = "as published runs of it" if known.knows(loop.id) else "the mean of other frameworks, since no run of it was fitted on"
+    return f"{loop.name}: a step takes {share}, {what}"
