@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from tests.plan.test_deploy import CASES, GOLDEN, LLAMA, MORE, TARGETS, alone
-from windtunnel.errors import MissingFactError, UnknownNameError
+from windtunnel.errors import MissingFactError, UnknownNameError, UnsupportedError
 from windtunnel.plan.deploy import write_deployment
 from windtunnel.plan.deploy.write import deployment_files
 
 yaml = pytest.importorskip("yaml")
 
-ALL = {**CASES, **MORE}
+SLURM = "trtllm-apart"
+ALL = {name: case for name, case in {**CASES, **MORE}.items() if name != SLURM}
 
 
 def composed(name: str) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
@@ -132,6 +133,11 @@ def test_what_no_source_gives_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="unknown launcher 'composer'; nearest: compose"):
         write_deployment(*ALL["amd"], TARGETS, tmp_path / "new", "composer")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_slurm_starts_is_left_to_the_shell() -> None:
+    with pytest.raises(UnsupportedError, match="trtllm over several servers is started by Slurm's srun, not in containers"):
+        deployment_files(*MORE[SLURM], TARGETS, "compose")
 
 
 def test_the_same_plan_is_written_the_same_way_twice() -> None:

@@ -25,6 +25,7 @@ FAKE = """#!{python}
 import json, os, sys, time
 with open({log!r}, "a") as log:
     log.write(json.dumps([sys.argv[0].rsplit("/", 1)[-1], *sys.argv[1:], os.getcwd(), os.environ.get("SERVER_0", "")]) + "\\n")
+print(os.environ.get("FAKE_SAYS", ""))
 if os.environ.get("FAKE_SLEEPS") and "up" in sys.argv:
     time.sleep(60)
 sys.exit(int(os.environ.get("FAKE_STATUS", "0")))
@@ -225,6 +226,55 @@ def test_the_command_line(tools: Tools, health: Health, tmp_path: Path, capsys: 
     ):
         assert run(["serve", *wrong]) == 2
         assert line in capsys.readouterr().err
+
+
+def submitted(folder: Path, url: str) -> Path:
+    job = ["ray", "job", "submit", "--address", "http://127.0.0.1:8265", "--submission-id", "windtunnel-serve-0", "--no-wait"]
+    commands = {"up": [[*job, "--", "bash", "run.sh"]]}
+    return written(folder, url, commands=commands, router="", **{"with": "ray"})
+
+
+def test_a_ray_job_that_runs_is_left_and_one_that_has_ended_is_begun_anew(
+    tools: Tools, health: Health, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools.add("ray")
+    folder, lines = submitted(tmp_path / "deploy", health.url), list[str]()
+    monkeypatch.setenv("FAKE_SAYS", "Status for job 'windtunnel-serve-0': RUNNING")
+    driver(folder, lines).up()
+    assert [call[2] for call in tools.calls] == ["status"]
+    assert "windtunnel-serve-0 runs already" in lines
+    tools.log.unlink()
+    monkeypatch.setenv("FAKE_SAYS", "Job 'windtunnel-serve-0' failed")
+    driver(folder, lines).up()
+    assert [call[2] for call in tools.calls] == ["status", "delete", "submit"]
+    assert tools.calls[-1][-3:] == ["--", "bash", "run.sh"]
+
+
+def test_kubectl_is_waited_for_and_its_port_forwarded(
+    tools: Tools, health: Health, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tools.add("kubectl")
+    commands = {
+        "up": [["kubectl", "apply", "--kustomize", "."]],
+        "serve": [["kubectl", "apply", "--kustomize", "."]],
+        "wait": [["kubectl", "wait", "deployments", "--timeout=60s"]],
+        "forward": ["kubectl", "port-forward", "--address", "${HOST}", "service/router", "${PORT}:8080"],
+    }
+    folder = written(tmp_path / "deploy", "http://x", commands=commands, endpoints=[], router="", **{"with": "kubernetes"})
+    assert run(["serve", "--deployment", str(folder), "--port", "9000"]) == 0
+    assert [call[1] for call in tools.calls] == ["apply", "wait", "port-forward"]
+    assert tools.calls[-1][2:] == ["--address", "127.0.0.1", "service/router", "9000:8080"]
+    assert f"windtunnel serve --deployment {folder} --down" in capsys.readouterr().err
+    assert run(["serve", "--deployment", str(folder), "--up"]) == 0
+    assert f"is up; reach it from here with: windtunnel serve --deployment {folder}" in capsys.readouterr().out
+
+
+def test_what_kubectl_reads_from_dotenv_has_to_stand_there(tools: Tools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools.add("kubectl")
+    folder = written(tmp_path / "deploy", "http://x", endpoints=[], **{"with": "kubernetes"})
+    (folder / ".env").write_text("KEY=\n")
+    monkeypatch.setenv("KEY", "only-in-the-environment")
+    assert read_deployment(folder).missing() == ["KEY"]
 
 
 def test_interrupted_it_says_what_was_begun_and_how_it_is_taken_down(tools: Tools, health: Health, tmp_path: Path) -> None:

@@ -52,10 +52,12 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class PluginResource:
-    """The name under which a device plugin offers the devices, and a node's label (key, value), where its maker writes one."""
+    """The name under which a device plugin offers the devices; label: a node's (key, value), where its maker writes one;
+    mounts: folders of the server that a container needs besides."""
 
     name: str
     label: tuple[str, str] | None
+    mounts: tuple[str, ...]
     source: str
     recalled: bool
 
@@ -100,7 +102,11 @@ def resource_of(chip: Chip) -> PluginResource:
         told = driver(chip)
         value = told.name.replace(" ", "-") if told.source and not told.source.startswith(f"{chip.id}.toml") else ""
     return PluginResource(
-        row.text("resource"), (key, value) if key and value else None, row.text("source"), row.flag("recalled", False)
+        row.text("resource"),
+        (key, value) if key and value else None,
+        row.texts("mounts"),
+        row.text("source"),
+        row.flag("recalled", False),
     )
 
 
@@ -129,7 +135,7 @@ def _rows() -> Mapping[str, tuple[Table, ...]]:
     file = resources.files("windtunnel.catalog").joinpath("data", FILE)
     fields = {
         "containers": (*_WHO, *_CONTAINER, "reservation", "runtime", "visible", "renumbered"),
-        "resources": (*_WHO, "resource", "label"),
+        "resources": (*_WHO, "resource", "label", "mounts"),
         "images": (*_WHO, "engine", "image"),
     }
     content = Table(FILE, parse_toml(file.read_text(encoding="utf-8"), FILE))

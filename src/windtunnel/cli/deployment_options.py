@@ -23,7 +23,7 @@ _OPTIONS = (
     click.option("--down", is_flag=True, help="With --deployment: take it down."),
     click.option("--status", is_flag=True, help="With --deployment: what runs; the exit status is 1 unless all is healthy."),
 )
-_PASSED_ON = ("host", "port", "keys", "tls_cert", "tls_key", "accounts", "cors")
+_PASSED_ON = ("keys", "tls_cert", "tls_key", "accounts", "cors")
 """Options of the router that runs here."""
 
 
@@ -48,7 +48,7 @@ def serve_deployment_if_asked(model: str, said: dict[str, Any]) -> int | None:
         raise InvalidInputError(f"--{asked[1]}", f"does not go together with --{asked[0]}")
     from windtunnel.cli.serve_deployment import serve_deployment
 
-    return serve_deployment(folder, asked[0] if asked else "", _words(said))
+    return serve_deployment(folder, asked[0] if asked else "", said["host"], said["port"], _words(said))
 
 
 def _words(said: dict[str, Any]) -> list[str]:

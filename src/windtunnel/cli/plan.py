@@ -38,7 +38,7 @@ MOST_REQUESTS_PER_S = 1e6
 @click.option(
     "--deploy-with",
     metavar="LAUNCHER",
-    help="What launches it: shell scripts, Docker compose; shell.",
+    help="What launches it: shell, compose (Docker), kubernetes, ray (vLLM on Ray); shell.",
 )
 @click.option("--deploy-chip", metavar="NAME", help="Write them for this chip instead.")
 @json_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,12 +15,12 @@ from windtunnel.serve.drive.driver import Driver
 from windtunnel.serve.drive.written import Deployment, read_deployment
 
 
-def serve_deployment(folder: Path, only: str, router: Sequence[str]) -> int:
+def serve_deployment(folder: Path, only: str, host: str, port: int, router: Sequence[str]) -> int:
     """The exit status. only: up, down or status; empty: up without the router that was written, then route from here.
 
-    router: options of ``windtunnel serve --fleet``.
+    host, port: where this machine answers then; router: more options of ``windtunnel serve --fleet``.
     """
-    deployment = read_deployment(folder)
+    deployment = read_deployment(folder, {**os.environ, "HOST": host, "PORT": str(port)})
     driver = Driver(deployment, lambda line: click.echo(line, err=True))
     if only == "down":
         driver.down()
@@ -33,7 +34,7 @@ def serve_deployment(folder: Path, only: str, router: Sequence[str]) -> int:
             done = True
             click.echo(_address(deployment))
             return 0
-        return _route(deployment, driver, router)
+        return _route(deployment, driver, ["--host", host, "--port", str(port), *router])
     finally:
         # whatever ended it, an error, Ctrl-C or the router's own end: nothing runs on without having been told
         if driver.started and not done:
@@ -45,7 +46,7 @@ def serve_deployment(folder: Path, only: str, router: Sequence[str]) -> int:
 def _address(deployment: Deployment) -> str:
     if deployment.router:
         return f"{deployment.model} is served at {deployment.router}/v1"
-    return f"{deployment.model} is up; route to it with: windtunnel serve --deployment {deployment.folder}"
+    return f"{deployment.model} is up; reach it from here with: windtunnel serve --deployment {deployment.folder}"
 
 
 def _route(deployment: Deployment, driver: Driver, router: Sequence[str]) -> int:

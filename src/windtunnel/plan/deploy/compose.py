@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import windtunnel
-from windtunnel.catalog.container import Access, Image, access_of
+from windtunnel.catalog.container import access_of
 from windtunnel.plan.deploy.checkpoint import Checkpoint
+from windtunnel.plan.deploy.containers import CACHE, FOLDER, Containers, env_file, router_script
 from windtunnel.plan.deploy.fleet import KEY, Driven, Endpoint, Need, Written, deployment_json, fleet_toml
-from windtunnel.plan.deploy.images import SMALL, engine_image, pair_package
+from windtunnel.plan.deploy.images import SMALL, pair_package
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.patience import patience_s
-from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, Part, asked_by, placed
-from windtunnel.plan.deploy.shell import one_line
+from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, Part, placed
 from windtunnel.plan.deploy.yaml_text import yaml_text
 
 SHM = "16gb"
 """Of /dev/shm, through which the processes of one engine talk: as vLLM's documentation on parallelism has it."""
 HEALTH = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}/health', timeout=5)"
 """Every image of an engine has Python; not every one has curl."""
-ASCEND_PROXY = "/vllm-workspace/vllm-ascend/examples/disaggregated_prefill_v1/load_balance_proxy_server_example.py"
-"""Where the image of vllm-ascend keeps its sources: read from its documentation, 0.23.0."""
-HF_FOLDER = "${HF_HOME:-${HOME}/.cache/huggingface}"
+HUB = "${HF_HOME:-${HOME}/.cache/huggingface}"
 
 
 def compose_files(
-    service: Service, engine: str, scripts: dict[str, str], weights: Checkpoint, ports: dict[str, int], *, each_rank: bool
+    service: Service, engine: str, scripts: Mapping[str, str], weights: Checkpoint, ports: Mapping[str, int], each_rank: bool
 ) -> Written:
     """compose.yaml, or a file for each server, with what they mount.
 
@@ -36,17 +32,20 @@ def compose_files(
     return _Compose(service, engine, scripts, weights, ports, each_rank).written()
 
 
-class _Compose:
+class _Compose(Containers):
     def __init__(
-        self, service: Service, engine: str, scripts: dict[str, str], weights: Checkpoint, ports: dict[str, int], each_rank: bool
+        self,
+        service: Service,
+        engine: str,
+        scripts: Mapping[str, str],
+        weights: Checkpoint,
+        ports: Mapping[str, int],
+        each_rank: bool,
     ) -> None:
-        self.service, self.engine, self.scripts = service, engine, scripts
-        self.access: Access = access_of(service.chip)
-        self.image: Image | None = engine_image(service.chip, engine)
+        super().__init__(service, engine, scripts, weights)
+        self.access = access_of(service.chip)
         self.parts = placed(service, ports, each_rank=each_rank, packed=self.access.renumbered)
         self.servers = 1 + max(part.server for part in self.parts)
-        self.from_folder = bool(weights.convert) or _is_folder(service.model)
-        self.folder_about = one_line(weights.convert) or f"{one_line(service.model)} on every server"
         on_npu = service.chip.device == "npu"
         self.host = service.apart or self.servers > 1
         """Whether containers use the server's own network: what carries caches and collectives is not led through a bridge."""
@@ -54,46 +53,27 @@ class _Compose:
         self.nic = on_npu and self.host
 
     def written(self) -> Written:
-        pair = self.service.apart
-        files: dict[str, str] = {}
-        about: dict[str, str] = {}
         names = self._file_names()
+        about: dict[str, str] = {}
+        files: dict[str, str] = {}
         for server, name in enumerate(names):
             services = {part.name: self._engine(part) for part in self.parts if part.server == server}
             if server == 0:
-                if pair:
-                    services["pair"] = self._pair()
+                services |= {"pair": self._pair()} if self.service.apart else {}
                 services["router"] = self._router()
-            where = f", server {server} of {self.servers}" if self.servers > 1 else ""
-            head = (
-                f"{one_line(self.service.model)} on {self.service.chip.name}{where}.",
-                f"Written by windtunnel {windtunnel.__version__}; the flags of the engine are in "
-                + " and ".join(f"{it.role}/run.sh" for it in self.service.instances)
-                + ".",
-            )
-            files[name] = yaml_text({"services": services}, about=head)
-            about[name] = "the containers" + (f" of server {server}" if self.servers > 1 else "") + (
-                ", and the router" if server == 0 else ""
-            )  # fmt: skip
-        files |= {path: text for path, text in self.scripts.items() if pair or not path.startswith("router/")}
-        for it in self.service.instances:
-            about[f"{it.role}/run.sh"] = "what its containers run: the engine with its flags"
-        if pair:
-            about["router/run.sh"] = "the engine's own router, which hands a prompt from prefill to decode"
-        endpoints = self._endpoints()
-        needs = self._needs()
-        files["router.sh"] = router_script()
-        about["router.sh"] = "starts `windtunnel serve --fleet` in its container, and installs it there where it is missing"
-        files["fleet.toml"] = fleet_toml(self.service, self.engine, endpoints)
-        about["fleet.toml"] = "the endpoints, for `windtunnel serve --fleet`"
-        files[".env"] = _env(needs)
-        about[".env"] = "what only you know; Docker Compose reads it"
-        files["deployment.json"] = deployment_json(
-            self.service, "compose", self._driven(names), endpoints, needs, f"http://127.0.0.1:{ROUTER_PORT}"
-        )
-        about["deployment.json"] = "how `windtunnel serve --deployment` drives all this"
-        about["bench.sh"] = "the engine's own benchmark at the planned load"
-        return Written(files, self._steps(names, needs), about, self._notes(), tuple(needs))
+            which = f" of server {server}" if self.servers > 1 else ""
+            files[name] = yaml_text({"services": services}, about=self.head(f",{which}" if which else ""))
+            about[name] = f"the containers{which}" + (" and the router" if server == 0 else "")
+        endpoints, needs = self._endpoints(), self._needs()
+        router = f"http://127.0.0.1:{ROUTER_PORT}"
+        files |= self.scripts | {
+            "router.sh": router_script(),
+            "fleet.toml": fleet_toml(self.service, self.engine, endpoints),
+            ".env": env_file(needs),
+            "deployment.json": deployment_json(self.service, "compose", self._driven(names), endpoints, needs, router),
+        }
+        notes = self.notes(("How containers reach the devices", self.access.source, self.access.recalled))
+        return Written(files, self._steps(names, needs), about | self.shared_about(), notes)
 
     def _file_names(self) -> list[str]:
         return ["compose.yaml"] if self.servers == 1 else [f"server-{n}.yaml" for n in range(self.servers)]
@@ -101,7 +81,7 @@ class _Compose:
     def _engine(self, part: Part) -> dict[str, Any]:
         it = part.it
         said: dict[str, Any] = {
-            "image": self.image.name if self.image else "${IMAGE:?set IMAGE in .env}",
+            "image": self._image(),
             "entrypoint": ["bash", f"/deploy/{it.role}/run.sh"],
             "environment": self._environment(part),
             "volumes": [_mount(f"./{it.role}", f"/deploy/{it.role}"), *self._weights(), *self._driver_mounts()],
@@ -123,23 +103,19 @@ class _Compose:
         return said
 
     def _environment(self, part: Part) -> dict[str, Any]:
-        asked = asked_by(self.scripts[f"{part.it.role}/run.sh"])
-        here = self._address(part.server)
-        known: dict[str, Any] = {
-            "MODEL": "/model" if self.from_folder else f"${{MODEL:-{self.service.model.replace('$', '$$')}}}",
+        known: dict[str, object] = {
+            "MODEL": FOLDER if self.from_folder else f"${{MODEL:-{self.service.model.replace('$', '$$')}}}",
             "PORT": part.port,
             "FIRST_DEVICE": part.first,
             "VISIBLE_FROM": 0 if self.access.renumbered else part.first,
             "NODE_RANK": part.rank,
             "HEAD_ADDR": self._address(part.head),
-            "LOCAL_ADDR": here,
+            "LOCAL_ADDR": self._address(part.server),
             "RPC_PORT": part.rpc_port,
             "NIC": "${NIC:?set NIC in .env}",
             "STORE_ADDR": self._address(min(it.head for it in self.parts)),
         }
-        unknown = [name for name, required in asked.items() if required and name not in known]
-        assert not unknown, f"{part.it.role}/run.sh asks for {unknown}"
-        said: dict[str, str | None] = {name: str(known[name]) for name in asked if name in known}
+        said: dict[str, str | None] = {**self.asked(part.it.role, {name: str(value) for name, value in known.items()})}
         said |= {entry.partition("=")[0]: entry.partition("=")[2] for entry in self.access.environment}
         if self.access.visible:
             said[self.access.visible] = ",".join(str(n) for n in part.devices)
@@ -153,8 +129,8 @@ class _Compose:
 
     def _weights(self) -> list[dict[str, Any]]:
         if self.from_folder:
-            return [_mount("${MODEL_DIR:?set MODEL_DIR in .env}", "/model")]
-        return [{"type": "bind", "source": HF_FOLDER, "target": "/root/.cache/huggingface", "bind": {"create_host_path": True}}]
+            return [_mount("${MODEL_DIR:?set MODEL_DIR in .env}", FOLDER)]
+        return [{"type": "bind", "source": HUB, "target": CACHE, "bind": {"create_host_path": True}}]
 
     def _driver_mounts(self) -> list[dict[str, Any]]:
         return [_mount(path, path) for path in self.access.mounts]
@@ -189,27 +165,21 @@ class _Compose:
 
     def _pair(self) -> dict[str, Any]:
         """The engine's own router: what its script asks for, filled with the addresses of the parts."""
-        package = pair_package(self.engine)
-        on_image = self.image.name if self.image else "${IMAGE:?set IMAGE in .env}"
-        scheme = "" if self.engine in ("trtllm", "vllm-ascend") else "http://"
-        roles = {
-            role: " ".join(
-                f"{scheme}{self._address(part.server)}:{part.port}"
-                for part in self.parts
-                if part.it.role == role and part.answers
-            )
-            for role in ("prefill", "decode")
+        addresses = {
+            it.role: [f"{self._address(part.server)}:{part.port}" for part in self.parts if part.it is it and part.answers]
+            for it in self.service.instances
         }
-        run = "bash /deploy/router/run.sh"
         return {
-            "image": SMALL if package else on_image,
-            "entrypoint": ["bash", "-c", f"pip install --quiet {package} && exec {run}" if package else f"exec {run}"],
-            "environment": {"PORT": str(PAIR_PORT), "PREFILL": roles["prefill"], "DECODE": roles["decode"]}
-            | ({"PROXY": ASCEND_PROXY} if self.engine == "vllm-ascend" else {}),
+            "image": SMALL if pair_package(self.engine) else self._image(),
+            "entrypoint": ["bash", "-c", self.pair_command()],
+            "environment": self.pair_environment(addresses),
             "volumes": [_mount("./router", "/deploy/router")],
             "network_mode": "host",
             "restart": "unless-stopped",
         }
+
+    def _image(self) -> str:
+        return self.image.name if self.image else "${IMAGE:?set IMAGE in .env}"
 
     def _router(self) -> dict[str, Any]:
         said: dict[str, Any] = {
@@ -250,7 +220,7 @@ class _Compose:
         if self.nic:
             needs.append(Need("NIC", "the network interface of those addresses, such as eth0"))
         if self.from_folder:
-            needs.append(Need("MODEL_DIR", f"the folder of {self.folder_about}"))
+            needs.append(Need("MODEL_DIR", f"the folder of {self.folder_about}, on every server"))
         if self.image is None:
             needs.append(
                 Need("IMAGE", f"an image that carries {self.engine} for {self.service.chip.name}; no public one is known")
@@ -294,40 +264,10 @@ class _Compose:
     def _by_hand(self, server: int) -> str:
         return f"   # on server {server}" if self.servers > 1 else ""
 
-    def _notes(self) -> tuple[str, ...]:
-        notes = [_from("How containers reach the devices", self.access.source, self.access.recalled)]
-        if self.image:
-            notes.append(_from(f"The image `{self.image.name}`", self.image.source, self.image.recalled))
-        return tuple(notes)
-
-
-def router_script() -> str:
-    """What the router's container runs."""
-    return f"""#!/bin/sh
-# The router over fleet.toml. WINDTUNNEL: what pip installs where the image has no windtunnel; a folder, a wheel or a URL.
-set -eu
-command -v windtunnel > /dev/null || pip install --quiet "${{WINDTUNNEL:-windtunnel[serve]=={windtunnel.__version__}}}"
-exec windtunnel serve --fleet /deploy/fleet.toml --host 0.0.0.0 --port "${{PORT:-{ROUTER_PORT}}}"
-"""
-
 
 def _mount(source: str, target: str) -> dict[str, Any]:
     """A bind mount that fails where there is nothing to mount, rather than making an empty folder."""
     return {
-        "type": "bind", "source": source, "target": str(PurePosixPath(target)), "read_only": True,
+        "type": "bind", "source": source, "target": target.rstrip("/"), "read_only": True,
         "bind": {"create_host_path": False},
     }  # fmt: skip
-
-
-def _is_folder(model: str) -> bool:
-    """Whether a model was named by a path rather than as hubs name it."""
-    return model.startswith(("/", ".", "~")) or model.endswith(".json")
-
-
-def _env(needs: Iterable[Need]) -> str:
-    return "".join(f"# {need.about}\n{need.name}=\n" for need in needs)
-
-
-def _from(what: str, source: str, recalled: bool) -> str:
-    known = "known from public documentation, not read again: " if recalled else "from "
-    return f"{what}: {known}{source}."

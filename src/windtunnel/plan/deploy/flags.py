@@ -27,7 +27,7 @@ def _flags(text: str) -> frozenset[str]:
 _SERVE = """host port served-model-name tensor-parallel-size pipeline-parallel-size data-parallel-size data-parallel-size-local
     data-parallel-start-rank data-parallel-rank data-parallel-address data-parallel-rpc-port headless nnodes node-rank master-addr
     master-port enable-expert-parallel max-model-len max-num-seqs max-num-batched-tokens gpu-memory-utilization kv-cache-dtype
-    quantization kv-transfer-config speculative-config"""
+    quantization kv-transfer-config speculative-config distributed-executor-backend data-parallel-backend"""
 
 COMMANDS = {
     "vllm serve": Command("vllm", "0.33.0", _flags(f"{_SERVE} all2all-backend")),
@@ -39,6 +39,7 @@ COMMANDS = {
         _flags("""backend base-url model served-model-name dataset-name random-input-len random-output-len random-prefix-len
             random-range-ratio max-concurrency num-prompts num-warmups ignore-eos percentile-metrics"""),
     ),
+    "ray start": Command("ray", "2.60.0", _flags("head address port node-ip-address")),
     "vllm-router": Command("vllm-router", "0.1.17", _flags("host port worker-urls policy vllm-pd-disaggregation prefill decode")),
     "load_balance_proxy_server_example.py": Command(
         "vllm-ascend", "0.23.0", _flags("host port prefiller-hosts prefiller-ports decoder-hosts decoder-ports")

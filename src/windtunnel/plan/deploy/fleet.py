@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import windtunnel
 from windtunnel.plan.deploy.instance import Service
@@ -47,13 +47,13 @@ class Driven:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What one way of launching adds to the folder. steps: of the README, in order; files: what each is for."""
+    """What one way of launching adds to the folder. steps: of the README, in order; about: what each file is;
+    notes: where things are from."""
 
     files: dict[str, str]
     steps: tuple[str, ...]
     about: dict[str, str]
     notes: tuple[str, ...] = ()
-    needs: tuple[Need, ...] = field(default=())
 
 
 def fleet_toml(service: Service, engine: str, endpoints: Sequence[Endpoint]) -> str:

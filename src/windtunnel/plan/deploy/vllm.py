@@ -11,6 +11,8 @@ from windtunnel.plan.deploy.parts import bench_settings, head, settings, visible
 from windtunnel.plan.deploy.shell import Flag, Script, word
 
 PORTS = {"serve": 8000, "prefill": 8100, "decode": 8200}
+RAY_PORT = 6379
+"""Ray's own."""
 KV_WORDS = {"fp8": "fp8"}
 
 
@@ -23,6 +25,54 @@ def files(service: Service) -> dict[str, str]:
     elif service.apart or service.main.replicas > 1:
         written["router/run.sh"] = _router(service)
     written["bench.sh"] = _bench(service)
+    return written
+
+
+def ray_files(service: Service) -> dict[str, str]:
+    """What Ray runs on its head for one copy: the engine finds the other servers through Ray. Raises UnsupportedError."""
+    if service.apart:
+        raise UnsupportedError("prefill and decode apart on one Ray cluster are not known; nearest: --deploy-with kubernetes")
+    it, weights = service.main, checkpoint(service, "vllm")
+    script = head(service, it)
+    if weights.convert:
+        script.required("MODEL", f"the folder of {weights.convert}")
+    else:
+        script.setting("MODEL", service.model)
+    script.setting("PORT", PORTS[it.role])
+    flags = [*_common(service, it, weights), *_degrees(it, service.chip.vendor), ("--port", '"$PORT"')]
+    if it.dp > 1:
+        flags += [("--data-parallel-size", str(it.dp)), ("--data-parallel-backend", "ray")]
+        if it.dp % it.nodes == 0:
+            flags.append(("--data-parallel-size-local", str(it.dp // it.nodes)))
+        else:
+            script.note("one group is wider than a server")
+            script.export("VLLM_RAY_DP_PACK_STRATEGY", "span")
+    flags.append(("--distributed-executor-backend", "ray"))
+    script.line()
+    command = "vllm serve (Ascend)" if _on_ascend(service) else "vllm serve"
+    script.run(command, flags, shown="vllm serve", first=('"$MODEL"',))
+    return {"serve/run.sh": script.text, "bench.sh": _bench(service)}
+
+
+def ray_start(service: Service) -> dict[str, str]:
+    """What makes the servers a Ray cluster: one script for the head, one for each of the others."""
+    written = {}
+    for name, about in (("head", "The head of the Ray cluster, on server 0."), ("join", "A further server of the Ray cluster.")):
+        script = Script(about)
+        if name == "join":
+            script.required("HEAD_ADDR", "the address of server 0, which all others reach")
+        script.required("LOCAL_ADDR", "the address of this server on the network that carries the collectives")
+        script.export("VLLM_HOST_IP", '"$LOCAL_ADDR"')
+        if _on_ascend(service):
+            if service.main.nodes > 1:
+                script.required("NIC", "the network interface of LOCAL_ADDR, such as eth0")
+            _ascend_environment(script, service, service.main)
+            script.export("RAY_EXPERIMENTAL_NOSET_ASCEND_RT_VISIBLE_DEVICES", "1")
+        flags: list[Flag] = [("--node-ip-address", '"$LOCAL_ADDR"')]
+        flags += [("--head", None), ("--port", str(RAY_PORT))] if name == "head" else [("--address", f'"$HEAD_ADDR:{RAY_PORT}"')]
+        script.line()
+        script.run("ray start", flags)
+        written[f"ray/{name}.sh"] = script.text
     return written
 
 
@@ -98,18 +148,7 @@ def _transfer(service: Service, it: Instance) -> str:
 
 
 def _parallel(it: Instance, vendor: str, own_server: bool) -> list[Flag]:
-    flags: list[Flag] = [("--tensor-parallel-size", str(it.tp))]
-    if it.pp > 1:
-        flags.append(("--pipeline-parallel-size", str(it.pp)))
-    if it.moe_ep > 1:
-        if it.moe_tp > 1:
-            raise UnsupportedError(
-                f"vLLM cuts experts over all devices or within them, not {it.moe_tp} ways in {it.moe_ep} groups; "
-                f"nearest: {it.moe_tp * it.moe_ep} groups, or sglang"
-            )
-        flags.append(("--enable-expert-parallel", None))
-        if it.dp > 1 and it.role != "serve" and vendor == "Nvidia":
-            flags.append(("--all2all-backend", "deepep_high_throughput" if it.role == "prefill" else "deepep_low_latency"))
+    flags = _degrees(it, vendor)
     if own_server:
         flags += [
             ("--data-parallel-size", str(it.dp)),
@@ -126,6 +165,23 @@ def _parallel(it: Instance, vendor: str, own_server: bool) -> list[Flag]:
     elif it.nodes > 1:
         flags += [("--nnodes", str(it.nodes)), ("--node-rank", '"$NODE_RANK"'), ("--master-addr", '"$HEAD_ADDR"')]
         flags.append(("--master-port", '"$RPC_PORT"'))
+    return flags
+
+
+def _degrees(it: Instance, vendor: str) -> list[Flag]:
+    """How the model is cut."""
+    flags: list[Flag] = [("--tensor-parallel-size", str(it.tp))]
+    if it.pp > 1:
+        flags.append(("--pipeline-parallel-size", str(it.pp)))
+    if it.moe_ep > 1:
+        if it.moe_tp > 1:
+            raise UnsupportedError(
+                f"vLLM cuts experts over all devices or within them, not {it.moe_tp} ways in {it.moe_ep} groups; "
+                f"nearest: {it.moe_tp * it.moe_ep} groups, or sglang"
+            )
+        flags.append(("--enable-expert-parallel", None))
+        if it.dp > 1 and it.role != "serve" and vendor == "Nvidia":
+            flags.append(("--all2all-backend", "deepep_high_throughput" if it.role == "prefill" else "deepep_low_latency"))
     return flags
 
 

@@ -17,6 +17,8 @@ from windtunnel.plan.deploy.checkpoint import checkpoint
 from windtunnel.plan.deploy.compose import compose_files
 from windtunnel.plan.deploy.guide import readme
 from windtunnel.plan.deploy.instance import Service, instance
+from windtunnel.plan.deploy.kubernetes import kubernetes_files
+from windtunnel.plan.deploy.ray_cluster import ray_files
 from windtunnel.plan.result import Candidate, Targets
 from windtunnel.sim.prediction import Deployment
 
@@ -39,8 +41,9 @@ USUAL_SERVER = 8
 CHUNK_TOKENS = 8192
 
 
-LAUNCHERS = ("shell", "compose")
-"""What the files are for: a shell on each server, Docker Compose."""
+WAYS = {"compose": compose_files, "kubernetes": kubernetes_files, "ray": ray_files}
+LAUNCHERS = ("shell", *WAYS)
+"""What the files are for: a shell on each server, Docker Compose, Kubernetes, vLLM on a Ray cluster."""
 
 
 def write_deployment(
@@ -76,8 +79,8 @@ def deployment_files(candidate: Candidate, spec: ModelSpec, targets: Targets, la
     if launcher == "shell":
         return {"README.md": readme(service, scripts, weights, assumed), **scripts}
     each_rank = name == "vllm-ascend" and service.apart
-    way = compose_files(service, name, scripts, weights, PORTS[name], each_rank=each_rank)
-    return {"README.md": readme(service, scripts, weights, assumed, way), **way.files}
+    way = WAYS[launcher](service, name, scripts, weights, PORTS[name], each_rank)
+    return {"README.md": readme(service, way.files, weights, assumed, way), **way.files}
 
 
 def _service(candidate: Candidate, spec: ModelSpec, targets: Targets) -> Service:

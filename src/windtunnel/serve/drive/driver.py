@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from windtunnel.errors import InvalidInputError, UnsupportedError, WindtunnelError
 from windtunnel.serve.drive.written import PROGRAMS, Command, Deployment, Endpoint
@@ -49,6 +50,8 @@ class Driver:
         if not self.deployment.commands[step]:
             raise UnsupportedError(f"{self.deployment.folder} holds nothing that can be started so")
         for command in self.deployment.commands[step]:
+            if self._runs(command):
+                continue
             self.started.append(shlex.join(command))
             self.run(command)
         for command in self.deployment.commands["wait"]:
@@ -106,6 +109,24 @@ class Driver:
         if must and status:
             raise WindtunnelError(f"{shlex.join(argv)} ended with status {status}")
         return status
+
+    def _runs(self, command: Command) -> bool:
+        """Whether a Ray job runs already. Compose and Kubernetes see for themselves; Ray takes no name twice, so that of a job
+        which has ended is freed here."""
+        if command[:3] != ("ray", "job", "submit"):
+            return False
+        options = dict(pairwise(command))
+        job, at = options.get("--submission-id", ""), options.get("--address", "")
+        look = ["ray", "job", "status", "--address", at, job]
+        done = subprocess.run(look, env=self.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            return False
+        said = done.stdout + done.stderr
+        if "RUNNING" in said or "PENDING" in said:
+            self._say(f"{job} runs already")
+            return True
+        self.run(("ray", "job", "delete", "--address", at, job))
+        return False
 
     def _quiet(self, command: Command) -> int:
         """The exit status of a command that only looks."""

@@ -45,7 +45,7 @@ class Deployment:
 
     way: compose, kubernetes or ray; router: the address at which its own router answers, empty where it has none; needs:
     variables that only the user knows, and what each is; commands: by step, each run in the folder; values: what ``.env``
-    and the environment say.
+    and the environment say; dotenv: what the file alone says, which is all that kubectl reads.
     """
 
     folder: Path
@@ -56,10 +56,12 @@ class Deployment:
     endpoints: tuple[Endpoint, ...]
     commands: Mapping[str, tuple[Command, ...]]
     values: Mapping[str, str]
+    dotenv: Mapping[str, str]
 
     def missing(self) -> list[str]:
         """The needed variables that nobody has set."""
-        return [name for name in self.needs if not self.values.get(name)]
+        said = self.dotenv if self.way == "kubernetes" else self.values
+        return [name for name in self.needs if not said.get(name)]
 
     def filled(self, text: str) -> str:
         """``text`` with its ``${NAME}`` replaced. Raises InvalidInputError where nobody has said what it is."""
@@ -102,7 +104,8 @@ def read_deployment(folder: Path, environment: Mapping[str, str] = os.environ) -
         way, model, router = (_text(said[name]) for name in ("with", "model", "router"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError(str(path), f"lacks or misspells {error}") from None
-    return Deployment(folder, way, model, router, needs, endpoints, commands, {**_dotenv(folder / ".env"), **environment})
+    dotenv = _dotenv(folder / ".env")
+    return Deployment(folder, way, model, router, needs, endpoints, commands, {**dotenv, **environment}, dotenv)
 
 
 def _text(value: Any) -> str:
