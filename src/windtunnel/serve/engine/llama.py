@@ -25,10 +25,12 @@ RETRY_S = 1.0
 
 
 class LlamaBackend:
-    """One model. name: as clients call it; waiting: requests that may wait for one of the places before more are refused."""
+    """One model. name: as clients call it; waiting: requests that may wait for one of the places before more are refused;
+    template: of chats, in Jinja, in place of the model's own."""
 
-    def __init__(self, path: Path, size: Size, *, name: str, waiting: int) -> None:
-        self._server = LlamaServer(path, size, what=str(path), warm=True)
+    def __init__(self, path: Path, size: Size, *, name: str, waiting: int, template: str = "") -> None:
+        self._server = LlamaServer(path, size, what=str(path), warm=True, template=template)
+        self._knows_tools = self._server.knows_tools
         self.size, self._waiting = size, waiting
         self._models = (Model(name, int(time.time()), "windtunnel", size.context),)
         self._threads = ThreadPoolExecutor(size.parallel, thread_name_prefix="llama")
@@ -45,13 +47,14 @@ class LlamaBackend:
         return "the endpoint is closing" if self.closed else ""
 
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
-        refuse_unserved(asked)
+        refuse_unserved(asked, self._knows_tools)
         if len(self._answers) >= self.size.parallel + self._waiting:
             raise overloaded(f"{self._waiting} requests wait already for one of the {self.size.parallel} places", RETRY_S)
+        body = wanted(asked, prompt, choice)
         await self._check_length(asked, prompt)
         answer = _Answer(self, asked, asyncio.get_running_loop())
         self._answers.add(answer)
-        answer.work = self._threads.submit(answer.follow, self._server, wanted(asked, prompt, choice))
+        answer.work = self._threads.submit(answer.follow, self._server, body)
         return answer
 
     async def _check_length(self, asked: Asked, prompt: Prompt) -> None:
@@ -86,7 +89,7 @@ class LlamaBackend:
             whole = {"content": text, "add_special": True, "parse_special": asked.chat}
             return len(self._server.post("/tokenize", whole)["tokens"])
         except ValueError as error:
-            raise RefusedError(str(error) or "the model's chat template does not take the messages", param="messages") from None
+            raise RefusedError(str(error) or "the model's chat template does not take the messages") from None
 
     def news_of(self, answer: _Answer) -> None:
         """From an engine's thread: wakes the loop once for all that comes until it looks."""

@@ -49,12 +49,13 @@ def is_installed() -> bool:
 
 
 class LlamaServer:
-    """A GGUF file, run by llama.cpp on this machine. what: the argument that is at fault where the file is.
+    """A GGUF file, run by llama.cpp on this machine. what: the argument that is at fault where the file is; warm: one empty
+    answer first, so that no client waits for what is set up then; template: of chats, in Jinja, in place of the model's own.
 
     Raises UnsupportedError where xllamacpp is not installed, InvalidInputError for a file that is no such model.
     """
 
-    def __init__(self, path: Path, size: Size, *, what: str, warm: bool = False) -> None:
+    def __init__(self, path: Path, size: Size, *, what: str, warm: bool = False, template: str = "") -> None:
         if not is_installed():
             raise UnsupportedError(f"{what} needs xllamacpp, which runs GGUF models; install it with: {INSTALL}")
         try:
@@ -73,6 +74,8 @@ class LlamaServer:
         asked.model.path = str(path)
         asked.api_keys, asked.n_threads_http = [self._key], HTTP_THREADS
         asked.n_batch = BATCH_TOKENS
+        if template:
+            asked.chat_template = template
         if size.threads:
             asked.cpuparams.n_threads = asked.cpuparams_batch.n_threads = size.threads
         if hasattr(socket, "AF_UNIX"):  # else a port of this machine, behind the key
@@ -88,12 +91,18 @@ class LlamaServer:
         for what llama.cpp does not take."""
         (self._server.handle_chat_completions if chat else self._server.handle_completions)(json.dumps(body), heard)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON that its own socket answers. Raises OSError, or ValueError with what it says is wrong."""
+    @property
+    def knows_tools(self) -> bool:
+        """Whether the template of chats has a place for tools."""
+        return bool(self.post("/props", None).get("chat_template_caps", {}).get("supports_tools"))
+
+    def post(self, path: str, body: Mapping[str, Any] | None) -> Any:
+        """The JSON that its own socket answers; asked without a body, what it tells of itself. Raises OSError, or ValueError
+        with what it says is wrong."""
         line = _Line(self._server.listening_address)
         try:
             headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-            line.request("POST", path, json.dumps(body), headers)
+            line.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body), headers)
             answer = line.getresponse()
             found = json.loads(answer.read())
         finally:

@@ -40,8 +40,10 @@ LONG_CHARACTERS = 2000
 """From so many on, the engine says how far it is with the prompt, at which a client that has left is noticed."""
 
 
-def refuse_unserved(asked: Asked) -> None:
-    """Raises RefusedError for what would change the answer and is not served."""
+def refuse_unserved(asked: Asked, knows_tools: bool = True) -> None:
+    """Raises RefusedError for what would change the answer and is not served. knows_tools: of the chat template."""
+    if asked.body.get("tools") and asked.body.get("tool_choice") != "none" and not knows_tools:
+        raise RefusedError("the model's chat template has no place for tools; serve it with --chat-template", param="tools")
     if asked.least_tokens:
         raise RefusedError("'min_tokens' is not served by llama.cpp", param="min_tokens")
     for field in ("suffix", "functions", "function_call", "audio"):
