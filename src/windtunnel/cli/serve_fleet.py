@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ def serve_fleet(model: str, said: dict[str, Any]) -> None:
     router = Router(file.backends, file.limits, speeds, tell=_told)
 
     def ready(url: str) -> None:
+        gc.collect()
+        gc.freeze()  # the catalogue stays: looking through it again and again would hold up every stream
         names = ", ".join(router.served()) or "what its back ends say that they have"
         click.echo(f"{url}/v1 serves {names} on {len(file.backends)} back end{'s' * (len(file.backends) > 1)}")
         for endpoint in router.endpoints.values():

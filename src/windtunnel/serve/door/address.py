@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import lru_cache
 
 from windtunnel.errors import InvalidInputError
 
@@ -19,6 +20,7 @@ def is_loopback(host: str, port: int = 0) -> bool:
     return all(ipaddress.ip_address(str(address[4][0]).partition("%")[0]).is_loopback for address in found)
 
 
+@lru_cache(maxsize=256)
 def names_this_machine(host: str) -> bool:
     """Whether a ``Host`` header is one of the names by which only this machine calls itself."""
     name = host_name(host)

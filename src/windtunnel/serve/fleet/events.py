@@ -80,6 +80,9 @@ class Events:
                 if not lines:
                     continue  # a comment that keeps the connection alive
                 data = b"\n".join(lines)
+            elif _is_a_token(block):
+                self.pieces += 1
+                continue
             else:
                 data = block[5:].strip()
             if data == DONE:
@@ -119,6 +122,22 @@ class Events:
 
     def _error(self, error: Any) -> None:
         self.error = error if isinstance(error, dict) else {"message": str(error)[:2000]}
+
+
+def _is_a_token(block: bytes) -> bool:
+    """Whether the event is one token and nothing else, told by what stands in it: reading it whole takes five times as
+    long. In JSON a name with its quotes and colon bare is a key, whatever texts say. What is not surely so is read."""
+    return (
+        b'"finish_reason":null' in block
+        and (b'"content":"' in block or b'"text":"' in block)
+        and b'"content":""' not in block
+        and b'"text":""' not in block
+        and b'"usage":' not in block
+        and b'"error":' not in block
+        and block.count(b'"index":') == 1
+        and block.startswith(b"data: {")
+        and block.endswith(b"}]}")
+    )
 
 
 def _says(delta: Any) -> bool:

@@ -151,14 +151,16 @@ class Forwarding:
         events = Events((model, asked.model), hide_usage=not asked.usage_in_stream, choices=asked.answers)
         loop = asyncio.get_running_loop()
         must_end = loop.time() + limits.whole
-        held: list[bytes] = []
+        slack = 0.1 * limits.between_tokens
+        set_at = 0.0
+        out = b""
         response: web.StreamResponse | None = None
         first = last = 0.0
         while not events.done:
             data = await content.readany()
             if not data:
                 break
-            out = events.feed(data)
+            out += events.feed(data)
             new = events.pieces - self.pieces
             if events.error is not None and response is None:
                 raise of_event(events.error, grant.endpoint.secrets, (model, asked.model))
@@ -166,7 +168,6 @@ class Forwarding:
             if new:
                 last = time.perf_counter()
             if response is None:
-                held.append(out)
                 if not (new or events.finish):
                     continue  # a role, a comment: another may still answer in its place
                 first = last = time.perf_counter()
@@ -174,52 +175,61 @@ class Forwarding:
                 steering.first(grant.ticket)
                 if new > 1:
                     steering.tokens(grant.ticket, new - 1)
-                out = b"".join(held)
                 response = self.response = web.StreamResponse(headers=STREAM_HEADERS)
                 self.writing = True
                 await response.prepare(self.request)
             elif new:
                 steering.tokens(grant.ticket, new)
+            if events.done:
+                break  # the last events go with the end
             if out:
                 self.writing = True
                 await response.write(out)
+                out = b""
             self.writing = False
             if events.error is not None:
                 raise of_event(events.error, grant.endpoint.secrets, (model, asked.model))
             now = loop.time()
             if now > must_end:
                 raise FailedError("not done in time", too_slow("the answer took longer than an answer may take"))
-            clock.reschedule(min(now + limits.between_tokens, must_end))
-        self._usage(events.usage)
-        record = self.visit.record
-        if record.completion_tokens is None:
-            record.completion_tokens = self.pieces
-        record.finish = events.finish or None
-        each = record.completion_tokens / asked.answers
-        if response is not None and each > 1:
-            record.tpot_s = round((last - first) / (each - 1), 6)
-        if not events.whole:
-            raise FailedError("the stream ended before the answer did")
+            if now > set_at + slack:  # moving the alarm costs more than a token does
+                set_at = now
+                clock.reschedule(min(now + slack + limits.between_tokens, must_end))
         if response is None:
             raise FailedError("a stream without an answer")
-        await self._finish(response)
+        self._account(events, first, last)
+        if events.error is not None:
+            await response.write(out)
+            raise of_event(events.error, grant.endpoint.secrets, (model, asked.model))
+        if not events.whole:
+            raise FailedError("the stream ended before the answer did")
+        await self._finish(response, out)
         self.writing = False
         if not upstream.closed:  # its end is on its way, and gives the connection back when it comes
             self.lingers = True
             loop.call_later(LINGER_S, upstream.close)
         return response
 
-    async def _finish(self, response: web.StreamResponse) -> None:
+    async def _finish(self, response: web.StreamResponse, last: bytes = b"") -> None:
         self.writing = True
-        await response.write(DONE)
-        await response.write_eof()
+        await response.write_eof(last + DONE)
 
     async def broken(self, refusal: RefusedError) -> web.StreamResponse:
         """A stream whose status was sent already tells itself that it broke."""
         assert self.response is not None
-        await self.response.write(error_event(refusal))
-        await self._finish(self.response)
+        await self._finish(self.response, error_event(refusal))
         return self.response
+
+    def _account(self, events: Events, first: float, last: float) -> None:
+        """What the answer came to."""
+        self._usage(events.usage)
+        record = self.visit.record
+        if record.completion_tokens is None:
+            record.completion_tokens = self.pieces
+        record.finish = events.finish or None
+        each = record.completion_tokens / self.asked.answers
+        if each > 1:
+            record.tpot_s = round((last - first) / (each - 1), 6)
 
     def _usage(self, usage: Any) -> None:
         """Tokens as the back end counts them."""
