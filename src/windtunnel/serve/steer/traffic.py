@@ -1,56 +1,41 @@
-"""One lane while it works: what is on it, what a request would meet there, and how far its times are from the predicted ones."""
+"""One lane while it works: what is on it, and what a request would meet there and do to the others."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 
-from windtunnel.serve.steer.line import Line
+from windtunnel.serve.steer.learned import Learned
 from windtunnel.serve.steer.speed import Speed, Undescribed
 from windtunnel.serve.steer.wanted import Lane, Spread, Targets, Wanted
 
-REMEMBERED = 256
-SHARE_OVER_S = 10.0
-"""Seconds over which the share of a lane's time that prompts take is averaged. **Source:** chosen."""
+OVER_S = 10.0
+"""Seconds over which the share of a lane's time that prompts take, and the rate of requests, are averaged. **Source:** chosen, as
+the figures below are; where they matter, by simulating fleets and requests that no reported figure rests on."""
 LEARN_EVERY = 32
-"""Tokens of an answer after which its pace is learned from, and not only at its end. **Source:** chosen."""
-FADE_AFTER_S, FADE_HALF_S = 20.0, 20.0
-"""A lane that looks slow and is not asked is believed to be so less and less: from when on, and half as much after how long."""
-FEWEST = 4.0
-"""Requests at once that a lane of unknown room is given to begin with, and at least. **Source:** chosen."""
+"""Tokens of an answer after which its pace is learned from, and not only at its end."""
+_STAY = 0.5
+"""Of its own time, how long an answer that is under way still has to share with one that comes, as a mean."""
+_UNEVEN = 2.0
+"""A prompt that comes between counts for so many times its mean delay to a token: prompts do not come evenly."""
+_TO_COME = 0.3
+"""Of the requests that a lane will be sent while a prompt is in its queue, how many count as if they were there."""
 
 
 class Ticket:
     """A request on its way through a lane: handed back to ``first``, ``tokens`` and ``ended``.
 
-    own_s: its prefill, from the cost model alone; queue_s: that with what was before it in the queue; beside_s: of its predicted
-    TTFT, what is not prefill; waits: whether it was thought to find the lane full.
+    answer: tokens that it is thought to be answered with; own_s: its prefill, from the cost model alone; queue_s: that with
+    what was before it; beside_s: of its predicted TTFT, what is not prefill; waits: whether it was thought to find no room;
+    in_flight: how many there were with it. mark: where its pace was learned from last.
     """
 
     __slots__ = (
-        "beside_s",
-        "cached",
-        "done",
-        "first_s",
-        "in_flight",
-        "lane",
-        "mark_decode_s",
-        "mark_prefill_s",
-        "mark_s",
-        "mark_tokens",
-        "new",
-        "own_s",
-        "queue_s",
-        "sent_s",
-        "tokens",
-        "tpot_s",
-        "ttft_s",
-        "waits",
-        "wanted",
-    )
+        "answer", "beside_s", "cached", "done", "first_s", "in_flight", "lane", "mark_decode_s", "mark_prefill_s", "mark_s",
+        "mark_tokens", "new", "own_s", "queue_s", "sent_s", "tokens", "tpot_s", "ttft_s", "waits", "wanted",
+    )  # fmt: skip
 
-    def __init__(self, lane: str, wanted: Wanted, now: float) -> None:
-        self.lane, self.wanted, self.sent_s = lane, wanted, now
+    def __init__(self, lane: str, wanted: Wanted, answer: float, now: float) -> None:
+        self.lane, self.wanted, self.answer, self.sent_s = lane, wanted, answer, now
         self.first_s, self.tokens, self.done, self.waits = -1.0, 0, False, False
         self.new = self.cached = self.mark_tokens = self.in_flight = 0
         self.own_s = self.queue_s = self.beside_s = self.ttft_s = self.tpot_s = 0.0
@@ -58,8 +43,8 @@ class Ticket:
 
 
 class Offer:
-    """What a request would meet on a lane, and what it would do to those that are there. harm: answers that would be good
-    without it and are not with it, as a mean."""
+    """What a request would meet on a lane, and what it would do to others. harm: answers that would be good without it and are
+    not with it, as a mean; machine_s: of the whole lane, what the request takes."""
 
     __slots__ = ("beside_s", "cached", "harm", "lane", "machine_s", "own_s", "queue_s", "score", "tpot_s", "ttft_s", "waits")
     cached: int
@@ -78,126 +63,130 @@ class Offer:
 
 
 class Traffic:
-    """A lane's requests in flight and what was learned of it. bit: the lane among those of ``Prefixes``."""
+    """A lane's requests in flight, those that wait for their first token in the order in which they were sent.
+
+    bit: the lane among those of ``Prefixes``. Sums are kept as requests come and go, so that an offer costs the same however
+    many there are.
+    """
 
     def __init__(self, name: str, lane: Lane, bit: int, targets: Targets, now: float) -> None:
         self.name, self.lane, self.bit, self.targets = name, lane, bit, targets
-        self.described = lane.speed is not None
-        self.speed: Speed = lane.speed or Undescribed()
-        speed = self.speed
+        self.learned = Learned(lane.speed is not None, targets, now)
+        self.prefill, self.decode = self.learned.prefill, self.learned.decode
+        speed = self.speed = lane.speed or Undescribed()
         self.engines, self.apart = speed.engines, speed.prefillers > 0
         self.prefillers = speed.prefillers or speed.engines
         self.chunk, self.kv, self.most_running = speed.chunk_tokens, speed.kv_tokens, speed.most_running
         self.beside, self.fixed_s = speed.beside, speed.fixed_s
-        if self.described:
-            self.prefill, self.decode = Line(0.0, 0.05, 1.0, 0.3), Line(0.0, 0.001, 1.0, 0.3)
-        else:
-            self.prefill, self.decode = Line(0.0, 0.5, 1.0, 3.0), Line(0.0, 0.02, 1.0, 1.0)
-        self.window = math.inf if self.described else FEWEST
-        self.shrunk_s = self.seen_s = self.now = self.head_s = now
-        self.answers = 0
-        self.ttfts: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
-        self.tpots: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
+        self.now = now
         self.reset()
+
+    speed: Speed
 
     def reset(self) -> None:
         """Nothing is in flight."""
         self.waiting: dict[Ticket, None] = {}
+        self.running: dict[Ticket, None] = {}
         self.waiting_s = 0.0
         self.waiting_new = self.waiting_prompts = 0
-        self.running: dict[Ticket, None] = {}
+        self.head_s = self.now  # when the first in the queue came to be it
         self.context = self.own = 0  # tokens of those that run, and of them those that they do not share
-        self.share, self.share_s = 0.0, self.now  # of the time that prompts take
-        self.decode_sum_s = self.prefill_sum_s = self.step_s = 0.0
-        self.paused = False
-        self._decode_now()
+        self.each = 0.0  # one over the tokens that each is thought to answer with, summed
+        self.share = self.rate = 0.0  # of the time that prompts take; requests that are sent, 1/s
+        self.share_s = self.now
+        self.decode_sum_s = self.prefill_sum_s = 0.0  # time-weighted step from the cost model; prompts, as learned
+        self._changed()
+
+    @property
+    def in_flight(self) -> int:
+        return len(self.waiting) + len(self.running)
 
     # what a request would meet
 
-    def room(self, now: float) -> bool:
+    def room(self) -> bool:
         """Whether it may be given one more."""
         load = len(self.waiting) + len(self.running)
-        return load < self.lane.most_in_flight and load < self.window and not (self.paused and load)
+        return load < self.lane.most_in_flight and load < self.learned.window and not (self.learned.paused and load)
 
     def offer(self, now: float, prompt: int, cached: int, answer: float) -> Offer:
-        speed, targets, running, waiting = self.speed, self.targets, len(self.running), len(self.waiting)
-        new, engines, there = prompt - cached, self.engines, running + waiting
-        offer = Offer(self.name)
-        # decode: with all that are there, at the context that they will have
-        all_tokens = self.context + self.waiting_prompts + prompt
+        """For a prompt of which ``cached`` tokens are there, and an answer of about ``answer`` tokens."""
+        speed, targets, running, there = self.speed, self.targets, len(self.running), len(self.waiting) + len(self.running)
+        new, engines, offer = prompt - cached, self.engines, Offer(self.name)
+        # decode: with all that are there, at the contexts that they will have
         held = self.own + self.waiting_new + new
         at_once = min(there + 1, self.most_running)
-        demand = held + (there + 1) * 0.5 * answer
-        full = demand / self.kv
+        full = (held + (there + 1) * 0.5 * answer) / self.kv
         if full > 1.0:
             at_once = max(at_once / full, 1.0)
-        step = self.decode.at(speed.decode_s(at_once / engines, all_tokens / (there + 1) + 0.5 * answer))
-        share = self.share * math.exp((self.share_s - now) / SHARE_OVER_S)
-        free = 1.0 / (1.0 - min(share, 0.9))
-        tpot = step * free
-        # prefill: those before it in the queue, and their steps
+        context = (self.context + self.waiting_prompts + prompt) / (there + 1) + 0.5 * answer
+        step = self.decode.at(speed.decode_s(at_once / engines, context))
+        kept = math.exp((self.share_s - now) / OVER_S)
+        slower = 1.0 / (1.0 - min(self.share * kept, 0.9))
+        tpot = step * slower
+        # prefill: what is before it in the queue, and the tokens that others make meanwhile
         own = speed.prefill_s(new, cached)
-        if running and not self.apart:
-            own *= self.beside
-        queue = self.waiting_s / self.prefillers + own
         beside = self.fixed_s
         if running and not self.apart:
+            own *= self.beside
             steps = math.ceil((self.waiting_new / engines + new) / max(self.chunk - running / engines, 1.0))
             beside += (0.5 + steps) * self.pace_s
-        ttft = self.prefill.at(queue) + beside
-        if waiting:
+        if there > len(self.running):
             passed = now - self.head_s
-            batch = self.prefill.at(self.waiting_s * min(self.chunk / self.waiting_new, 1.0) / self.prefillers) + self.pace_s
-            passed -= 2.0 * max(passed - batch, 0.0)  # longer than it should: the rest will be as late
-            ttft -= passed
-            beside -= passed
+            first = self.waiting_s * min(self.chunk / self.waiting_new, 1.0) / self.prefillers
+            # whoever is later than it should be goes on so: what is too much counts against the lane
+            beside -= passed - 2.0 * max(passed - self.prefill.at(first) - self.pace_s, 0.0)
         over = max((held - self.kv) / max(self.own, 1), (there + 1 - self.most_running) / max(running, 1))
         offer.waits = over > 0.0
-        if over > 0.0:
-            late = over * 0.5 * answer * tpot
-            ttft += late
-            beside += late
-        if full > 1.0:
-            tpot *= full
-        # those that are there
+        if over > 0.0:  # until so many of those that run are through
+            beside += over * 0.5 * answer * tpot
+        tpot *= max(full, 1.0)  # those that find no room for their tokens are computed again
+        queue = self.waiting_s / self.prefillers + own
+        ttft = max(self.prefill.at(queue) + beside, self.fixed_s)
+        # the others: those that are there, and those that will come while it is prefilled
         prompt_s = self.prefill.factor * own / self.prefillers
-        offer.harm = 0.0
+        harm = 0.0
         if there:
-            before = self._missed(self.all_s * free / targets.tpot_s)
-            after = self._missed((tpot + (0.0 if self.apart else prompt_s / answer)) / targets.tpot_s)
-            offer.harm = there * max(after - before, 0.0)
-        offer.cached, offer.own_s, offer.queue_s, offer.beside_s = cached, own, queue, beside
+            before = self.all_s * slower
+            after = before + _STAY * max(tpot - before, 0.0)
+            if not self.apart:
+                after += _UNEVEN * prompt_s * self.each / there
+            harm = there * (_missed(after / targets.tpot_s) - _missed(before / targets.tpot_s))
+        late = ttft / targets.ttft_s
+        harm += _TO_COME * self.rate * kept * ttft * (_missed(late) - _missed(max(late - prompt_s / targets.ttft_s, 0.0)))
+        offer.harm, offer.cached, offer.own_s, offer.queue_s, offer.beside_s = harm, cached, own, queue, beside
         offer.ttft_s, offer.tpot_s = ttft, tpot
         offer.machine_s = prompt_s + answer * step / at_once
         return offer
 
-    @staticmethod
-    def _missed(of_target: float) -> float:
-        """Share of answers that miss their target where the mean is at ``of_target`` of it, given what may still come."""
-        power = of_target * of_target
-        power *= power
-        return power / (1.0 + power)
-
-    def _decode_now(self) -> None:
-        """The step's time has changed, by who runs or by what was learned."""
-        running, there = len(self.running), len(self.running) + len(self.waiting)
+    def _changed(self) -> None:
+        """Who is there has changed, or what was learned: seconds of a step, from the cost model and as learned, with those that
+        run, and with all that are there."""
+        running, there, most = len(self.running), len(self.running) + len(self.waiting), self.most_running
         self.nominal_s = self.pace_s = self.all_s = 0.0
         if running:
-            self.nominal_s = self.speed.decode_s(min(running, self.most_running) / self.engines, self.context / running)
+            self.nominal_s = self.speed.decode_s(min(running, most) / self.engines, self.context / running)
             self.pace_s = self.decode.at(self.nominal_s)
         if there:
-            tokens = (self.context + self.waiting_prompts) / there
-            self.all_s = self.decode.at(self.speed.decode_s(min(there, self.most_running) / self.engines, tokens))
+            context = (self.context + self.waiting_prompts) / there
+            self.all_s = self.decode.at(self.speed.decode_s(min(there, most) / self.engines, context))
 
     # what happens
 
-    def pass_to(self, now: float) -> None:
-        """Time passes, with nothing new."""
+    def _pass(self, now: float) -> None:
+        """Time has passed with nothing new."""
         self.decode_sum_s += (now - self.now) * self.nominal_s
         self.now = now
 
+    def _fade(self, now: float) -> None:
+        kept = math.exp((self.share_s - now) / OVER_S)
+        self.share *= kept
+        self.rate *= kept
+        self.share_s = now
+
     def sent(self, ticket: Ticket, offer: Offer, now: float) -> None:
-        self.pass_to(now)
+        self._pass(now)
+        self._fade(now)
+        self.rate += 1.0 / OVER_S
         if not self.waiting:
             self.head_s = now
         ticket.cached, ticket.new = offer.cached, ticket.wanted.prompt_tokens - offer.cached
@@ -207,36 +196,38 @@ class Traffic:
         self.waiting_s += ticket.own_s
         self.waiting_new += ticket.new
         self.waiting_prompts += ticket.wanted.prompt_tokens
-        ticket.in_flight = len(self.waiting) + len(self.running)
-        self._decode_now()
+        self.each += 1.0 / ticket.answer
+        ticket.in_flight = self.in_flight
+        self._changed()
 
     def _leave_queue(self, ticket: Ticket, now: float) -> None:
+        if next(iter(self.waiting)) is ticket:
+            self.head_s = now
         del self.waiting[ticket]
         self.waiting_s = self.waiting_s - ticket.own_s if self.waiting else 0.0
         self.waiting_new -= ticket.new
         self.waiting_prompts -= ticket.wanted.prompt_tokens
-        self.head_s = now
 
     def first(self, ticket: Ticket, now: float, measured: bool = True) -> None:
-        self.pass_to(now)
+        self._pass(now)
         self._leave_queue(ticket, now)
         ticket.first_s, ticket.tokens = now, 1
         if measured:
             ttft = now - ticket.sent_s
-            self.ttfts.append((ticket.ttft_s, ttft))
+            self.learned.ttfts.append((ticket.ttft_s, ttft))
             if not ticket.waits:
                 self.prefill.learn(ticket.queue_s, ttft, ticket.beside_s)
-            self._saw(now)
-        spent = self.prefill.factor * ticket.own_s / self.prefillers
+            self._saw(ttft <= self.targets.ttft_s, ticket, now)
         if not self.apart:
-            self.share = self.share * math.exp((self.share_s - now) / SHARE_OVER_S) + spent / SHARE_OVER_S
-            self.share_s = now
+            spent = self.prefill.factor * ticket.own_s / self.prefillers
+            self._fade(now)
+            self.share += spent / OVER_S
             self.prefill_sum_s += spent
         self.running[ticket] = None
         self.context += ticket.wanted.prompt_tokens + 1
         self.own += ticket.new + 1
         self._mark(ticket, now)
-        self._decode_now()
+        self._changed()
 
     def _mark(self, ticket: Ticket, now: float) -> None:
         ticket.mark_s, ticket.mark_tokens = now, ticket.tokens
@@ -247,9 +238,9 @@ class Traffic:
         self.context += n
         self.own += n
         if ticket.tokens - ticket.mark_tokens >= LEARN_EVERY:
-            self.pass_to(now)
+            self._pass(now)
             self._pace(ticket, now)
-            self._decode_now()
+            self._changed()
 
     def _pace(self, ticket: Ticket, now: float) -> None:
         """Learns from the tokens since the last mark: what they took, less the prompts that came between."""
@@ -258,14 +249,16 @@ class Traffic:
             nominal = (self.decode_sum_s - ticket.mark_decode_s) / passed
             prompts = min(self.prefill_sum_s - ticket.mark_prefill_s, 0.9 * passed)
             self.decode.learn(nominal, passed / tokens, prompts / tokens)
-            self._saw(now)
+            self._saw(passed <= tokens * self.targets.tpot_s, ticket, now)
         self._mark(ticket, now)
 
-    def _saw(self, now: float) -> None:
-        self.seen_s, self.paused = now, False
+    def _saw(self, good: bool, ticket: Ticket, now: float) -> None:
+        self.learned.saw(now)
+        self.learned.widen(good, self.in_flight, ticket.sent_s, ticket.in_flight, now)
 
     def ended(self, ticket: Ticket, ok: bool, now: float) -> None:
-        self.pass_to(now)
+        """Whether it was answered or not; whoever is not here (any more) changes nothing."""
+        self._pass(now)
         if ticket in self.waiting:
             self._leave_queue(ticket, now)
         elif ticket in self.running:
@@ -276,41 +269,32 @@ class Traffic:
             if ok and more and ticket.wanted.streams:
                 if ticket.tokens - ticket.mark_tokens >= LEARN_EVERY // 4:
                     self._pace(ticket, now)
-                self.tpots.append((ticket.tpot_s, (now - ticket.first_s) / more))
-        if ok:
-            self.answers += 1
-            self._widen(ticket, now)
-        self._decode_now()
-
-    def _widen(self, ticket: Ticket, now: float) -> None:
-        """Room of a lane whose room is not told: one more for each good answer that was near it, less after a bad one."""
-        if self.described or ticket.first_s < 0.0:
+                self.learned.tpots.append((ticket.tpot_s, (now - ticket.first_s) / more))
+        else:
             return
-        ttft, tpot = ticket.first_s - ticket.sent_s, (now - ticket.first_s) / max(ticket.tokens - 1, 1)
-        if ttft <= self.targets.ttft_s and tpot <= self.targets.tpot_s:
-            if ticket.in_flight >= 0.5 * self.window:
-                self.window += 1.0
-        elif ticket.sent_s >= self.shrunk_s:
-            self.window, self.shrunk_s = max(0.75 * min(self.window, ticket.in_flight), FEWEST), now
-
-    def forget(self, now: float) -> None:
-        """A lane that is not asked, and looked slow, is believed to be so less and less; then it is given one, to see."""
-        if now - self.seen_s < FADE_AFTER_S or self.waiting or self.running:
-            return
-        if self.prefill.factor > 1.1 or self.decode.factor > 1.1 or self.prefill.start_s > 0.05:
-            share = 0.5 ** ((now - max(self.seen_s + FADE_AFTER_S, self.now)) / FADE_HALF_S)
-            self.prefill.fade(share)
-            self.decode.fade(share)
-            self.paused = True
-        self.now = now
+        self.each = self.each - 1.0 / ticket.answer if self.in_flight else 0.0
+        self.learned.answers += ok
+        self._changed()
 
     def settle(self, now: float) -> None:
-        """Of answers that do not stream nobody tells the first token: it is taken to come when it was predicted."""
+        """The present, before anybody asks: an idle lane's past fades; and of answers that do not stream nobody tells the first
+        token, so it is taken to come when it was predicted."""
+        if not self.waiting:
+            if not self.running:
+                self.learned.forget(now)
+            return
         while self.waiting:
             head = next(iter(self.waiting))
             if head.wanted.streams or now < head.sent_s + head.ttft_s:
                 return
             self.first(head, now, measured=False)
+
+
+def _missed(of_target: float) -> float:
+    """Share of answers that miss a target where their mean is at ``of_target`` of it, given what may still come."""
+    square = of_target * of_target
+    power = square * square * of_target
+    return power / (1.0 + power)
 
 
 def spread(of: list[float]) -> Spread:
