@@ -55,6 +55,7 @@ class Found:
 def search(run: Run, chips: int, fixed: FixedLayout) -> Found:
     """The fastest layout of ``run`` on ``chips``. What needs more exchanges to save memory is tried where nothing less fits:
     splitting more over replicas, then cutting sequences. Raises ParallelismError where what was fixed divides nothing."""
+    _check_fixed(run, chips, fixed)
     found: list[Step] = []
     searched, tightest = 0, None
     refused: InvalidInputError | None = None
@@ -80,6 +81,25 @@ def search(run: Run, chips: int, fixed: FixedLayout) -> Found:
     if not searched and refused is not None:
         raise refused
     return Found(None, searched, tightest)
+
+
+def _check_fixed(run: Run, chips: int, fixed: FixedLayout) -> None:
+    """Raises ParallelismError for degrees that were fixed and cut neither the model nor the chips evenly."""
+    check(
+        run.work.spec, Layout(tp=fixed.tp or 1, pp=fixed.pp or 1, ep=fixed.ep or 1, dp=(fixed.ep or 1), chunks=fixed.chunks or 1)
+    )
+    whole = 1
+    for name in ("tp", "cp", "pp", "dp"):
+        degree = getattr(fixed, name) or 1
+        if chips % (whole * degree):
+            left = chips // whole
+            near = next(n for n in range(min(left, degree), 0, -1) if left % n == 0)
+            raise ParallelismError(name, f"{degree} does not divide {left:,} chips; nearest that would do: {near}")
+        whole *= degree
+    if whole != chips and fixed.tp and fixed.cp and fixed.pp and fixed.dp:
+        raise ParallelismError(
+            "dp", f"tp x cp x pp x dp is {whole:,}, not {chips:,} chips; nearest that would do: {chips * fixed.dp // whole}"
+        )
 
 
 def shapes(run: Run, chips: int, fixed: FixedLayout, contexts: tuple[int, ...]) -> Iterator[Layout]:
@@ -133,7 +153,8 @@ def _fitting(run: Run, layout: Layout, fixed: FixedLayout) -> Step:
 def refusal(found: Found, run: Run, chips: int, fixed: FixedLayout, most: int) -> DoesNotFitError:
     """One line on what does not fit, with the nearest number of chips that would do."""
     tight = found.tightest
-    assert tight is not None
+    if tight is None:
+        return DoesNotFitError(f"no way of cutting {run.work.spec.id} over {chips:,} {run.costs.chip.id} allows what was fixed")
     of = words.memory(tight.memory.capacity)
     needs = f"needs {words.memory(tight.memory.total)} a chip of {of} at the least ({tight.layout.text})"
     where = f"{run.work.spec.id} in training does not fit on {chips:,} {run.costs.chip.id}: {needs}"

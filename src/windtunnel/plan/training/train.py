@@ -78,7 +78,12 @@ def train(
         barred = why_not_had(verdict)
         if not at.most and not days:
             raise InvalidInputError("on", f"say how many {at.name}: {at.name}:1024; or --days 60, and they are counted")
-        answer = ChipTraining(at.name, None, barred) if barred else _at(at, work, tokens, days, options, book)
+        try:
+            answer = ChipTraining(at.name, None, barred) if barred else _at(at, work, tokens, days, options, book)
+        except InvalidInputError as refused:
+            if len(places) == 1:
+                raise
+            answer = ChipTraining(at.name, None, str(refused))
         found.append(replace(answer, verdict=verdict))
     lines = [
         *notes,
