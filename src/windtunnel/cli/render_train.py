@@ -20,7 +20,7 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
         sheet.line("No chip trains it.")
     sheet.table(
         "How long, and how dear",
-        ["chip", "chips", "days", "chip-hours", "million $", "MWh", "price"],
+        ["chip", "chips", "days", "chip-hours", "million $", "MWh"],
         (
             [
                 name,
@@ -29,11 +29,9 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
                 _hours(r.chip_hours.value),
                 rate_estimate(_in_millions(r.usd)) if r.usd else UNKNOWN,
                 number(r.energy_kwh / 1e3) if r.energy_kwh is not None else UNKNOWN,
-                r.price_basis or UNKNOWN,
             ]
             for name, r in runs
         ),
-        fold=["price"],
     )
     sheet.table(
         "Speed",
@@ -91,11 +89,12 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
         sheet.line("Why not", style="bold")
         for chip in failed:
             sheet.bullet(f"{chip.name}: {chip.why_not}")
-    if plan.notes:
-        sheet.line()
-        sheet.line("Notes", style="bold")
-        for note in plan.notes:
-            sheet.bullet(note)
+    sheet.line()
+    sheet.line("Notes", style="bold")
+    for note in plan.notes:
+        sheet.bullet(note)
+    for name, r in runs:
+        sheet.bullet(f"{name}: {r.price_basis}.")
     return sheet
 
 

@@ -50,6 +50,7 @@ def run_json(run: Training) -> Json:
     return {
         "chips": run.chips,
         "framework": run.framework,
+        "precision": run.precision,
         "layout": {**asdict(layout), "text": layout.text},
         "tokens_per_s_per_chip": estimate_json(run.tokens_per_s_per_chip),
         "mfu": run.mfu,

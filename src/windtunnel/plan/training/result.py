@@ -12,7 +12,7 @@ from windtunnel.rules.verdict import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One run on one kind of chip; framework: the id of its training loop.
+    """One run on one kind of chip; framework: the id of its training loop; precision: the type of its products.
 
     tokens_per_s_per_chip: while steps run; days, chip_hours, usd and energy_kwh: of the whole run with its failures. mfu:
     needed FLOPs over the chip's 16-bit peak; mfu_own: over the peak of the type that the products run in; hfu: all
@@ -21,6 +21,7 @@ class Training:
 
     chips: int
     framework: str
+    precision: str
     step: Step
     tokens_per_s_per_chip: Estimate
     mfu: float

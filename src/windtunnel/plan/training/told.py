@@ -11,8 +11,17 @@ from windtunnel.plan.training.framework import Framework
 from windtunnel.plan.training.result import ChipTraining
 
 
-def told(found: Sequence[ChipTraining], places: Sequence[Place], loops: Sequence[Framework], joined: Sequence[int]) -> list[str]:
-    """What the numbers rest on, joined: chips that each network is known to join; what holds of several chips is said once."""
+def told(
+    precision: str,
+    found: Sequence[ChipTraining],
+    places: Sequence[Place],
+    loops: Sequence[Framework],
+    joined: Sequence[int],
+) -> list[str]:
+    """What the numbers rest on; what holds of several chips is said once.
+
+    precision: that was asked for; loops: the framework on each place; joined: chips that its network is known to join, or 0.
+    """
     lines = [
         "MFU: six FLOPs for each weight and token (the embedding's table left out) and causal attention, over the chip's 16-bit "
         "peak. Intervals hold in 80 % of cases."
@@ -22,10 +31,12 @@ def told(found: Sequence[ChipTraining], places: Sequence[Place], loops: Sequence
         run = each.training
         if run is None:
             continue
-        told = [_on_loop(loop), *run.failures.assumed]
+        said = [_on_loop(loop), *run.failures.assumed]
+        if run.precision != precision:
+            said.insert(0, f"{at.chip.id} has no unit for {precision.upper()}: products run in {run.precision.upper()}")
         if run.step.layout.chips > Links.of(at.chip).domain and not known:
-            told.append("no source says how many chips the network joins; it is taken to carry all of them at full rate")
-        for line in told:
+            said.append("no source says how many chips the network joins; it is taken to carry all of them at full rate")
+        for line in said:
             names.setdefault(line, []).append(at.name)
     everywhere = sum(each.training is not None for each in found)
     for line, of in names.items():

@@ -87,7 +87,7 @@ def train(
         found.append(replace(answer, verdict=verdict))
     lines = [
         *notes,
-        *told(found, places, [_loop(at, options) for at in places], [_joined(at, options) for at in places]),
+        *told(work.precision, found, places, [_loop(at, options) for at in places], [_joined(at, options) for at in places]),
         *([comparable] if comparable else []),
         *rule_notes(places, ruled),
     ]
@@ -184,6 +184,7 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
     return Training(
         chips=chips,
         framework=run.loop.id,
+        precision=run.work.precision,
         step=step,
         tokens_per_s_per_chip=speed,
         mfu=needed / wide,
