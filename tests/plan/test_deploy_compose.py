@@ -135,6 +135,32 @@ def test_what_no_source_gives_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_the_fleet_is_one_that_serve_reads(name: str, tmp_path: Path) -> None:
+    from windtunnel.serve.fleet.file import read_fleet_file
+
+    path = tmp_path / "fleet.toml"
+    path.write_text(composed(name)[0]["fleet.toml"])
+    fleet = read_fleet_file(path)
+    candidate = ALL[name][0]
+    assert len(fleet.backends) == (1 if candidate.prefill else candidate.replicas)
+    for backend in fleet.backends:
+        assert backend.model == candidate.prediction.deployment.model
+        # a pair of prefill and decode is no one deployment that could be predicted
+        assert bool(backend.on) == (candidate.prefill is None)
+    assert (fleet.limits.ttft, fleet.limits.tpot) == (2.0, 0.05)
+
+
+def test_a_model_of_the_users_own_comes_from_a_folder() -> None:
+    from dataclasses import replace
+
+    own = replace(LLAMA, id="my-model")
+    files = deployment_files(alone(own, "h20", "vllm", tp=4), own, TARGETS, "compose")
+    assert "MODEL_DIR=" in files[".env"]
+    assert "my-model" in files["fleet.toml"]
+    assert "\non = " not in files["fleet.toml"]
+
+
 def test_what_slurm_starts_is_left_to_the_shell() -> None:
     with pytest.raises(UnsupportedError, match="trtllm over several servers is started by Slurm's srun, not in containers"):
         deployment_files(*MORE[SLURM], TARGETS, "compose")

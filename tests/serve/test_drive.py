@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -294,3 +295,44 @@ def test_interrupted_it_says_what_was_begun_and_how_it_is_taken_down(tools: Tool
     assert child.returncode == 130
     assert "begun, and not taken down:\n  docker compose --file compose.yaml up --detach\n" in said
     assert f"windtunnel serve --deployment {folder} --down" in said
+
+
+def begun(words: list[str], **environment: str) -> tuple[subprocess.Popen[str], str]:
+    """``windtunnel serve ...``, and the address that it says on its first line."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "windtunnel", "serve", *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    first = child.stdout.readline()
+    assert first, child.communicate()[1]
+    return child, first.split("/v1")[0]
+
+
+def test_what_was_brought_up_is_routed_to_until_it_is_interrupted(tools: Tools, tmp_path: Path) -> None:
+    """An engine that is there already stands for the container: a simulated one, which speaks the same protocol."""
+    pytest.importorskip("aiohttp")
+    pytest.importorskip("prometheus_client")
+    tools.add("docker")
+    engine, url = begun(["Qwen/Qwen3-8B", "--on", "h20:1", "--port", "0", "--speed", "1000"])
+    try:
+        folder = written(tmp_path / "deploy", url, endpoints=[{"name": "serve-0", "url": url, "patience_s": 30}])
+        fleet = f'[[backend]]\nname = "serve-0"\nurl = "{url}"\nmodel = "Qwen/Qwen3-8B"\non = "h20:1"\nengine = "vllm"\n'
+        (folder / "fleet.toml").write_text(fleet)
+        key = "abcdefgh-abcdefgh"
+        router, front = begun(["--deployment", str(folder), "--port", "0"], WINDTUNNEL_API_KEY=key)
+        asked = urllib.request.Request(
+            f"{front}/v1/completions",
+            json.dumps({"model": "Qwen/Qwen3-8B", "prompt": "one two", "max_tokens": 3}).encode(),
+            {"content-type": "application/json", "authorization": f"Bearer {key}"},
+        )
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            assert json.load(answer)["usage"]["completion_tokens"] == 3
+        os.killpg(router.pid, signal.SIGINT)
+        _, said = router.communicate(timeout=30)
+        assert "begun, and not taken down:\n  docker compose --file compose.yaml up --detach serve-0" in said
+        assert tools.calls == [["docker", "compose", "--file", "compose.yaml", "up", "--detach", "serve-0"]]
+    finally:
+        os.killpg(engine.pid, signal.SIGKILL)
+        engine.wait()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import windtunnel
 from windtunnel.errors import UnsupportedError
 from windtunnel.plan.deploy.checkpoint import Checkpoint
-from windtunnel.plan.deploy.fleet import KEY, Need
+from windtunnel.plan.deploy.fleet import KEY, Need, on_the_hub
 from windtunnel.plan.deploy.images import engine_image, pair_package
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, asked_by
@@ -35,7 +35,7 @@ class Containers:
                 f"{engine} over several servers is started by Slurm's srun, not in containers; nearest: --deploy-with shell"
             )
         self.image = engine_image(service.chip, engine)
-        self.from_folder = bool(weights.convert) or _is_folder(service.model)
+        self.from_folder = bool(weights.convert) or not on_the_hub(service.model)
         self.folder_about = one_line(weights.convert) or one_line(service.model)
 
     @property
@@ -105,8 +105,3 @@ exec windtunnel serve --fleet /deploy/fleet.toml --host 0.0.0.0 --port "${{PORT:
 def env_file(needs: Iterable[Need]) -> str:
     """``.env``: a line for each variable that only the user knows."""
     return "".join(f"# {need.about}\n{need.name}=\n" for need in needs)
-
-
-def _is_folder(model: str) -> bool:
-    """Whether a model was named by a path rather than as hubs name it."""
-    return model.startswith(("/", ".", "~")) or model.endswith(".json")

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import windtunnel
+from windtunnel.catalog.models import resolve
+from windtunnel.errors import UnknownNameError
 from windtunnel.plan.deploy.instance import Service
+from windtunnel.plan.deploy.shell import one_line
 
 KEY = "WINDTUNNEL_API_KEY"
-"""The variable that holds the key of the router."""
+"""The variable that holds the key of the router, which asks for it where it is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +60,46 @@ class Written:
 
 
 def fleet_toml(service: Service, engine: str, endpoints: Sequence[Endpoint]) -> str:
-    """The fleet as ``windtunnel serve --fleet`` reads it."""
-    main = service.main
+    """The fleet as ``windtunnel serve --fleet`` reads it.
+
+    What an endpoint runs on is told where that is enough to predict it: one deployment of a model of the catalogue.
+    """
+    main, targets, price = service.main, service.targets, service.candidate.usd_per_hour
     lines = [
-        f"# {service.model} on {service.candidate.chips} x {service.chip.id}: windtunnel serve --fleet fleet.toml",
+        f"# {one_line(service.model)} on {service.candidate.chips} x {service.chip.id}: windtunnel serve --fleet fleet.toml",
         "",
         "[fleet]",
     ]
-    if service.targets.ttft_s > 0:
-        lines.append(f'ttft = "{service.targets.ttft_s:g}s"')
-    if service.targets.tpot_s > 0:
-        lines.append(f'tpot = "{service.targets.tpot_s * 1e3:g}ms"')
+    if targets.ttft_s > 0:
+        lines.append(f'ttft = "{targets.ttft_s:g}s"')
+    if targets.tpot_s > 0:
+        lines.append(f'tpot = "{targets.tpot_s * 1e3:g}ms"')
     lines.append(f"most_in_flight = {2 * service.concurrency}")
-    share = service.candidate.usd_per_hour
-    chips = service.candidate.chips if service.apart else main.deployment.chips
     for endpoint in endpoints:
-        lines += [
-            "",
-            "[[backend]]",
-            f"name = {json.dumps(endpoint.name)}",
-            f"url = {json.dumps(endpoint.url)}",
-            f"model = {json.dumps(service.model, ensure_ascii=False)}",
-            f'on = "{service.chip.id}:{chips}"',
-            f'engine = "{engine}"',
-        ]
-        if share is not None:
-            lines.append(f"price_per_h = {share / len(endpoints):.4g}")
+        lines += ["", "[[backend]]", f"name = {_text(endpoint.name)}", f"url = {_text(endpoint.url)}"]
+        lines.append(f"model = {_text(service.model)}")
+        if service.apart:
+            lines.append("# prefill and decode: its speed is learned from its answers")
+        elif on_the_hub(service.model):
+            lines += [f'on = "{service.chip.id}:{main.deployment.chips}"', f'engine = "{engine}"']
+        if price is not None:
+            lines.append(f"price_per_h = {price / len(endpoints):.4g}")
         lines.append(f"most_in_flight = {2 * (service.concurrency if service.apart else main.sequences)}")
-    lines += ["", "[[key]]", 'name = "default"', f'env = "{KEY}"', ""]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: str) -> str:
+    """A TOML string; JSON's are, where what cannot be printed is escaped."""
+    return json.dumps(value)
+
+
+def on_the_hub(model: str) -> bool:
+    """Whether engines find a model by its name: those of the catalogue are called as the hub has them."""
+    try:
+        resolve(model)
+    except UnknownNameError:
+        return False
+    return True
 
 
 def deployment_json(

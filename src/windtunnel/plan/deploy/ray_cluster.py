@@ -9,7 +9,7 @@ from windtunnel.errors import UnsupportedError
 from windtunnel.plan.deploy import vllm
 from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.containers import KEY_NEED, env_file
-from windtunnel.plan.deploy.fleet import Driven, Endpoint, Need, Written, deployment_json, fleet_toml
+from windtunnel.plan.deploy.fleet import Driven, Endpoint, Need, Written, deployment_json, fleet_toml, on_the_hub
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.patience import patience_s
 from windtunnel.plan.deploy.shell import one_line
@@ -31,9 +31,10 @@ def ray_files(
     at = ["--address", f"http://127.0.0.1:{JOBS_PORT}"]
     first = ports[it.role]
     needs = [KEY_NEED]
-    if weights.convert:
-        needs.append(Need("MODEL", f"the folder of {one_line(weights.convert)}, on every server"))
-    model = {"MODEL": "${MODEL}"} if weights.convert else {}
+    from_folder = bool(weights.convert) or not on_the_hub(service.model)
+    if from_folder:
+        needs.append(Need("MODEL", f"the folder of {one_line(weights.convert or service.model)}, on every server"))
+    model = {"MODEL": "${MODEL}"} if from_folder else {}
 
     def submit(copy: int) -> list[str]:
         runtime = json.dumps({"env_vars": {"PORT": str(first + copy), **model}})

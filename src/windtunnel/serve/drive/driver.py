@@ -17,6 +17,7 @@ from windtunnel.serve.drive.written import PROGRAMS, Command, Deployment, Endpoi
 
 LOOK_EVERY_S = 2.0
 ANSWER_WITHIN_S = 5.0
+STANDARD_ERROR = 2
 
 
 class Driver:
@@ -103,7 +104,10 @@ class Driver:
         argv = [self.deployment.filled(word) for word in command]
         self._say(f"$ {shlex.join(argv)}")
         try:
-            status = subprocess.run(argv, cwd=self.deployment.folder, env=self.environment(), check=False).returncode
+            # standard output is for the answer: where the model is served, or what the status is
+            out = None if command in self.deployment.commands["status"] else STANDARD_ERROR
+            done = subprocess.run(argv, cwd=self.deployment.folder, env=self.environment(), stdout=out, check=False)
+            status = done.returncode
         except OSError as error:
             raise WindtunnelError(f"{argv[0]} cannot be run: {error.strerror or error}") from None
         if must and status:
