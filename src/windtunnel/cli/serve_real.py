@@ -15,22 +15,28 @@ from windtunnel.cli.params import TOKENS
 from windtunnel.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
+    from windtunnel.serve.engine.start import Started
     from windtunnel.serve.engine.weights import Weights
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FILE = click.Path(path_type=Path)
 _OPTIONS = (
-    click.option("--parallel", type=click.IntRange(1, 256), default=None, metavar="N", help="Its answers side by side; 8."),
-    click.option("--context", type=TOKENS, default=None, help="Tokens of each, prompt and answer; the model's, or what fits."),
-    click.option("--threads", type=click.IntRange(1, 1024), default=None, metavar="N", help="Its threads; a core each."),
+    click.option("--parallel", type=click.IntRange(1, 256), metavar="N", help="A real model's answers side by side; 8."),
+    click.option("--context", type=TOKENS, help="Tokens of each, prompt and answer; the model's own, or what memory holds."),
+    click.option("--threads", type=click.IntRange(1, 1024), metavar="N", help="Of a real model on the CPU; a core each."),
+    click.option(
+        "--quantize", type=click.Choice(["q4_0"]), help="Write a GGUF file anew, faster and less exact, and serve that."
+    ),
     click.option("--chat-template", type=_FILE, metavar="FILE.jinja", help="In place of the model's own."),
     click.option("--waiting", type=click.IntRange(0, 100_000), default=256, metavar="N", help="Requests that may wait; 256."),
 )
 
 
 def real_options(command: Command) -> Command:
-    """--parallel, --context, --threads, --chat-template, --waiting."""
+    """--parallel, --context, --threads, --quantize, --chat-template, --waiting."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -38,47 +44,82 @@ def real_options(command: Command) -> Command:
 
 def serve_real(model: str, said: dict[str, Any]) -> None:
     """Serves the weights that MODEL means, until it is interrupted."""
-    from windtunnel.serve.engine.choose import choose
+    from windtunnel.cli.serve_process import choosable, serve_process, serves_apart
+    from windtunnel.serve.engine.choose import EMBEDDED, choose
+    from windtunnel.serve.engine.start import Wanted, start
     from windtunnel.serve.engine.weights import find_weights
 
+    if serves_apart(said["engine"]):
+        serve_process(model, said["engine"], said)
+        return
     weights = find_weights(model)
-    choice = choose(weights, said["engine"])
+    before, after = choosable(weights, said)
+    choice = choose(weights, said["engine"], before, after)
+    if choice.engine not in EMBEDDED:
+        serve_process(model, choice.engine, said, choice.told)
+        return
+    template = _template(said["chat_template"])
     door = door_of(said)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
-    _llama(weights, said, door, choice.told)
-
-
-def _template(said: dict[str, Any]) -> str:
-    if said["chat_template"] is None:
-        return ""
-    try:
-        return str(said["chat_template"].read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError("--chat-template", f"{said['chat_template']}: {error}") from None
-
-
-def _llama(weights: Weights, said: dict[str, Any], door: Any, told: str) -> None:
-    from windtunnel.serve.api.app import Api
-    from windtunnel.serve.api.metrics import Metrics
-    from windtunnel.serve.engine.gguf import read_head
-    from windtunnel.serve.engine.llama import LlamaBackend
-    from windtunnel.serve.engine.sizes import size_for
-    from windtunnel.serve.server import serve as listen
-
-    head = read_head(weights.path)
-    size = size_for(
-        head,
-        weights.path.stat().st_size,
+    name = said["name"] or weights.name
+    notes = [choice.told] if choice.told else []
+    weights, more = _quantized(weights, said["quantize"])
+    notes += more
+    wanted = Wanted(
+        name,
         parallel=said["parallel"] or 0,
         context=int(said["context"] or 0),
         threads=said["threads"] or 0,
+        waiting=said["waiting"],
+        template=template,
     )
-    name = said["name"] or weights.name
-    backend = LlamaBackend(weights.path, size, name=name, waiting=said["waiting"], template=_template(said))
+    started = start(weights, choice.engine, wanted, lambda line: click.echo(f"- {line}"))
 
     def ready(url: str) -> None:
-        click.echo(f"{url}/v1 serves {name} by llama.cpp on {size.threads} cores: {size.parallel} x {size.context:,} tokens")
-        if told:
-            click.echo(f"- {told}")
+        click.echo(f"{url}/v1 serves {name} by {started.told}")
+        for note in notes:
+            click.echo(f"- {note}")
 
-    asyncio.run(listen(Api(backend, Metrics(backend.gauges)).app(), said["host"], said["port"], ready, door=door))
+    from windtunnel.serve.server import serve as listen
+
+    asyncio.run(listen(_app(started), said["host"], said["port"], ready, door=door))
+
+
+def _app(started: Started) -> web.Application:
+    from windtunnel.serve.api.app import Api
+    from windtunnel.serve.api.metrics import Metrics
+
+    app = Api(started.backend, Metrics(started.gauges)).app()
+
+    async def join(_: web.Application) -> None:
+        if started.join is not None:
+            started.join()
+
+    app.on_startup.append(join)
+    return app
+
+
+def _quantized(weights: Weights, kind: str | None) -> tuple[Weights, list[str]]:
+    """The weights to serve, and what the user has to know of them."""
+    from dataclasses import replace
+
+    from windtunnel.serve.engine import quantize
+    from windtunnel.serve.engine.gguf import read_head
+    from windtunnel.serve.engine.weights import GGUF
+
+    if kind is None:
+        if weights.form == GGUF and quantize.worth(read_head(weights.path)):
+            return weights, ["--quantize q4_0 writes it anew once, for faster kernels, and costs some exactness: see the manual"]
+        return weights, []
+    if weights.form != GGUF:
+        raise InvalidInputError("--quantize", f"writes GGUF files anew, and {weights.said} is {weights.form}")
+    found = quantize.quantized(weights.path, kind)
+    changed = "" if found.error is None else f", whose weights changed by {100 * found.error:.1f} % (root mean square)"
+    return replace(weights, path=found.path), [f"quantised to {kind}: {found.path}{changed}"]
+
+
+def _template(path: Path | None) -> str:
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError("--chat-template", f"{path}: {error}") from None

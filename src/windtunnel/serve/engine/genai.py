@@ -99,6 +99,11 @@ class GenaiBackend:
                 ) from None
         return self._tokenizer.encode(text, add_special_tokens=not asked.chat).input_ids.data.copy()
 
+    def followed(self, ids: Any, said: str) -> Any:
+        """The tokens, and after them those of the text."""
+        more = self._tokenizer.encode(said, add_special_tokens=False).input_ids.data if said else None
+        return ids if more is None else self._numpy.concatenate([ids, more], axis=1)
+
     def begin(self, asked: Asked, ids: Any) -> _Answer:
         """An answer to the tokens. Raises RefusedError where they are too many."""
         tokens, answer, room = int(ids.shape[-1]), asked.most_tokens or 1, self.size.context

@@ -28,8 +28,8 @@ UNSERVED = (
     "continue_final_message",
 )
 """Fields that would change the answer and that this engine is not asked for."""
-TEMPERATURE = 1.0
-"""Where the client leaves it open, as the API has it."""
+TEMPERATURE, TOP_K, TOP_P = 0.8, 40, 0.95
+"""Where the client leaves them open: llama.cpp's, so that a model answers alike by either."""
 _NUMBERS = {
     "temperature": (0.0, 100.0),
     "top_p": (0.0, 1.0),
@@ -67,10 +67,10 @@ def wanted(asked: Asked, most_tokens: int) -> dict[str, Any]:
         found["min_new_tokens"] = asked.least_tokens
     if temperature > 0:
         found["temperature"] = temperature
-        if said["top_p"]:
-            found["top_p"] = said["top_p"]
-        if said["top_k"] is not None and said["top_k"] > 0:
-            found["top_k"] = int(said["top_k"])
+        found["top_p"] = said["top_p"] or TOP_P
+        top_k = TOP_K if said["top_k"] is None else int(said["top_k"])
+        if top_k > 0:
+            found["top_k"] = top_k
     repetition = said["repetition_penalty"] if said["repetition_penalty"] is not None else said["repeat_penalty"]
     if repetition is not None:
         found["repetition_penalty"] = repetition

@@ -34,7 +34,7 @@ class LlamaBackend:
         self.size, self._waiting = size, waiting
         self._models = (Model(name, int(time.time()), "windtunnel", size.context),)
         self._threads = ThreadPoolExecutor(size.parallel, thread_name_prefix="llama")
-        self._answers: set[_Answer] = set()
+        self.answers: set[_Answer] = set()
         self._news: deque[_Answer] = deque()
         self._told = False
         self._lock = threading.Lock()
@@ -48,12 +48,12 @@ class LlamaBackend:
 
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         refuse_unserved(asked, self._knows_tools)
-        if len(self._answers) >= self.size.parallel + self._waiting:
+        if len(self.answers) >= self.size.parallel + self._waiting:
             raise overloaded(f"{self._waiting} requests wait already for one of the {self.size.parallel} places", RETRY_S)
         body = wanted(asked, prompt, choice)
         await self._check_length(asked, prompt)
         answer = _Answer(self, asked, asyncio.get_running_loop())
-        self._answers.add(answer)
+        self.answers.add(answer)
         answer.work = self._threads.submit(answer.follow, self._server, body)
         return answer
 
@@ -110,11 +110,11 @@ class LlamaBackend:
 
     def leave(self, answer: _Answer) -> None:
         """Nobody waits for the answer any more."""
-        self._answers.discard(answer)
+        self.answers.discard(answer)
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         """What the engine is at, under vLLM's names."""
-        answers = list(self._answers)
+        answers = list(self.answers)
         running = sum(answer.begun for answer in answers)
         tokens = sum(answer.tokens for answer in answers if answer.begun)
         yield "vllm:num_requests_running", "Requests that run", running
@@ -124,7 +124,7 @@ class LlamaBackend:
 
     async def close(self) -> None:
         self.closed = True
-        for answer in list(self._answers):
+        for answer in list(self.answers):
             answer.left = True
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         await asyncio.to_thread(self._server.close)
@@ -136,7 +136,7 @@ class _Answer:
     def __init__(self, of: LlamaBackend, asked: Asked, loop: asyncio.AbstractEventLoop) -> None:
         self.prompt_tokens = self.cached_tokens = 0
         self.loop, self.ready = loop, asyncio.Event()
-        self.begun = self.left = False
+        self.begun = self.left = self._halted = False
         self.work: Future[None] | None = None
         self._of, self._chat = of, asked.chat
         self._reader = Reader(asked)
@@ -183,6 +183,13 @@ class _Answer:
                 yield piece
                 if piece.finish:
                     return
+            if self._halted:
+                return
+
+    def halt(self) -> None:
+        """Says what is there, and no more: the iteration ends without a last piece."""
+        self.left = self._halted = True
+        self.ready.set()
 
     def _next(self) -> Piece:
         """Plain pieces that are there together come as one."""

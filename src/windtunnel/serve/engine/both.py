@@ -1,0 +1,217 @@
+"""Two engines over one model: llama.cpp for who is alone, OpenVINO GenAI for many at once, by what this machine measures.
+
+llama.cpp makes a lone answer's tokens faster, and OpenVINO takes in prompts and makes the tokens of several answers faster. At
+any time one of them has the cores: an answer that llama.cpp began alone goes on in OpenVINO when others come, from the text that
+it has. llama.cpp answers from the first moment; OpenVINO joins when it has loaded, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from windtunnel.errors import WindtunnelError
+from windtunnel.serve.api.asked import Asked, Prompt
+from windtunnel.serve.api.backend import Generation, Model, Piece
+from windtunnel.serve.engine.genai import GenaiBackend
+from windtunnel.serve.engine.genai_wanted import unserved
+from windtunnel.serve.engine.llama import LlamaBackend
+
+LOG = logging.getLogger("windtunnel.serve")
+GATHER_S = 0.003
+"""How long a lone request waits for company before it begins alone."""
+ANSWER_TOKENS = 128
+"""Of an answer whose length the client leaves open."""
+BYTES_A_TOKEN = 4
+"""Of a prompt, where no more than its size decides."""
+TRIAL_PROMPT, TRIAL_ANSWER, TRIAL_STREAMS = 256, 24, 4
+PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty")
+"""They look back at what was said, which an answer that moves leaves behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Tokens a second of one engine on this machine: of a prompt, of an answer alone, and of several together."""
+
+    prompt: float
+    alone: float
+    together: float
+
+    def seconds(self, prompt_tokens: float, answer_tokens: float) -> float:
+        """Of a request that is alone."""
+        return prompt_tokens / self.prompt + answer_tokens / self.alone
+
+
+class BothBackend:
+    """llama: answers from now on; load: makes the other, in a thread, which may raise WindtunnelError. tell: a line for the
+    user when it has joined, or why it has not."""
+
+    def __init__(self, llama: LlamaBackend, load: Callable[[], GenaiBackend], tell: Callable[[str], None]) -> None:
+        self.llama, self._load, self._tell = llama, load, tell
+        self.genai: GenaiBackend | None = None
+        self.speeds: tuple[Speeds, Speeds] | None = None
+        self._joining: asyncio.Task[None] | None = None
+        self._movable: set[_Steered] = set()
+        self._in_flight = self._pinned = 0
+
+    def models(self) -> tuple[Model, ...]:
+        return self.llama.models()
+
+    def ill(self) -> str:
+        return self.llama.ill()
+
+    def start(self) -> None:
+        """Begins to load the second engine. Called in the loop that serves."""
+        self._joining = asyncio.create_task(self._join())
+
+    async def _join(self) -> None:
+        try:
+            genai = await asyncio.to_thread(self._load)
+        except WindtunnelError as error:
+            self._tell(f"llama.cpp serves alone: {error}")
+            return
+        self.genai = genai
+        while self.speeds is None:
+            while self._in_flight:
+                await asyncio.sleep(0.2)
+            ours, theirs = await self._trial(self.llama), await self._trial(genai)
+            if ours and theirs:
+                self.speeds = ours, theirs
+        ours, theirs = self.speeds
+        self._tell(
+            f"measured here, llama.cpp and OpenVINO: {ours.prompt:,.0f} and {theirs.prompt:,.0f} tokens/s of a prompt,"
+            f" {ours.alone:.0f} and {theirs.alone:.0f} of an answer alone, {ours.together:.0f} and {theirs.together:.0f} of"
+            f" {TRIAL_STREAMS} together; each request goes to the faster one"
+        )
+
+    async def _trial(self, backend: LlamaBackend | GenaiBackend) -> Speeds | None:
+        """Its speeds; None where a client came in between."""
+
+        async def one(number: int, prompt: int, answer: int) -> None:
+            ids = tuple((number * 7919 + 31 * i) % 1000 + 300 for i in range(prompt))
+            body = {"model": "", "ignore_eos": True, "temperature": 0}
+            asked = Asked(False, "", (Prompt("", ids),), 1, answer, 0, True, True, False, (), False, body)
+            generation = await backend.generate(asked, asked.prompts[0])
+            try:
+                async for _ in generation:
+                    if self._in_flight:
+                        return
+            finally:
+                await generation.aclose()
+
+        seconds: list[float] = []
+        for streams, prompt, answer in ((1, 8, 2), (1, TRIAL_PROMPT, 1), (1, 8, TRIAL_ANSWER), (TRIAL_STREAMS, 8, TRIAL_ANSWER)):
+            begun = time.perf_counter()
+            await asyncio.gather(*(one(len(seconds) * 10 + i, prompt, answer) for i in range(streams)))
+            if self._in_flight:
+                return None
+            seconds.append(time.perf_counter() - begun)
+        _, prompt_s, alone_s, together_s = seconds
+        return Speeds(TRIAL_PROMPT / prompt_s, TRIAL_ANSWER / alone_s, TRIAL_STREAMS * TRIAL_ANSWER / together_s)
+
+    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
+        genai, speeds = self.genai, self.speeds
+        self._in_flight += 1
+        try:
+            movable = speeds is not None and not unserved(asked) and not any(asked.body.get(name) for name in PENALTIES)
+            if genai is None or speeds is None or not movable or self._pinned:
+                pinned = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt, pinned=True)
+                self._pinned += 1
+                return pinned
+            if self._is_alone(asked) and self._better_alone(asked, prompt, speeds):
+                await asyncio.sleep(GATHER_S)
+            alone = self._is_alone(asked)
+            better = self._better_alone(asked, prompt, speeds) if alone else speeds[0].together >= speeds[1].together
+            if better:
+                steered = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt)
+                self._movable.add(steered)
+                return steered
+            for steered in list(self._movable):
+                steered.move()
+            return _Steered(self, await genai.generate(asked, prompt, choice), asked, prompt)
+        except BaseException:
+            self._in_flight -= 1
+            raise
+
+    def _is_alone(self, asked: Asked) -> bool:
+        return self._in_flight == 1 and asked.choices * len(asked.prompts) == 1
+
+    def _better_alone(self, asked: Asked, prompt: Prompt, speeds: tuple[Speeds, Speeds]) -> bool:
+        """Whether llama.cpp would be done sooner with a request that is alone."""
+        tokens = len(prompt.ids) or len(prompt.text) / BYTES_A_TOKEN
+        answer = min(asked.most_tokens or ANSWER_TOKENS, ANSWER_TOKENS) if not asked.ignore_end else asked.most_tokens or 1
+        return speeds[0].seconds(tokens, answer) <= speeds[1].seconds(tokens, answer)
+
+    async def moved(self, asked: Asked, prompt: Prompt, said: str, made: int) -> tuple[Generation, int]:
+        """The rest of an answer, and the tokens of its prompt."""
+        assert self.genai is not None
+        ids = self.genai.ids(asked, prompt)
+        tokens = int(ids.shape[-1])
+        room = asked.most_tokens or self.genai.size.context - tokens
+        rest = replace(asked, most_tokens=max(1, room - made))
+        return self.genai.begin(rest, self.genai.followed(ids, said)), tokens
+
+    def leave(self, steered: _Steered) -> None:
+        self._movable.discard(steered)
+        self._pinned -= steered.pinned
+        self._in_flight -= 1
+
+    def gauges(self) -> Iterable[tuple[str, str, float]]:
+        """What the two are at together, under vLLM's names."""
+        for index, (name, told, value) in enumerate(self.llama.gauges()):
+            more = list(self.genai.gauges())[index][2] if self.genai else 0.0
+            yield name, told, max(value, more) if name.endswith("perc") else value + more
+
+    async def close(self) -> None:
+        if self._joining is not None:
+            self._joining.cancel()
+        await self.llama.close()
+        if self.genai is not None:
+            await self.genai.close()
+
+
+class _Steered:
+    """An answer that may go on in the other engine. pinned: to llama.cpp, by what the client asks."""
+
+    def __init__(self, of: BothBackend, inner: Any, asked: Asked, prompt: Prompt, *, pinned: bool = False) -> None:
+        self.prompt_tokens = self.cached_tokens = 0
+        self.pinned = pinned
+        self._of, self._inner, self._asked, self._prompt = of, inner, asked, prompt
+        self._said: list[str] = []
+        self._made = 0
+        self._base: int | None = None
+        self._left = False
+
+    def move(self) -> None:
+        """Others have come: the rest is for the other engine."""
+        self._of._movable.discard(self)
+        self._inner.halt()
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        while True:
+            async for piece in self._inner:
+                self.prompt_tokens = self._inner.prompt_tokens if self._base is None else self._base
+                self.cached_tokens = self._inner.cached_tokens if self._base is None else self.cached_tokens
+                self._said.append(piece.text)
+                self._made += piece.tokens
+                if piece.finish:
+                    self._of._movable.discard(self)
+                yield piece
+                if piece.finish:
+                    return
+            await self._inner.aclose()
+            most = self._asked.most_tokens
+            if most is not None and self._made >= most:
+                yield Piece("", 0, "length")
+                return
+            self._inner, self._base = await self._of.moved(self._asked, self._prompt, "".join(self._said), self._made)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+        if not self._left:
+            self._left = True
+            self._of.leave(self)
