@@ -211,6 +211,18 @@ def test_amd_has_one_list_of_devices(site: Path) -> None:
     assert "CUDA_VISIBLE_DEVICES" not in made
 
 
+@pytest.mark.parametrize(
+    ("version", "system", "serves"), [("0.33.0", "Linux", False), ("0.33.0+cpu", "Linux", True), ("0.33.0", "Darwin", True)]
+)
+def test_vllm_serves_on_a_cpu_in_a_build_for_it(site: Path, version: str, system: str, serves: bool) -> None:
+    make_fakes(site, vllm=version)
+    torch(site, "2.14.0+cpu")
+    found = {one.engine: one.why_not for one in candidates(FakeMachine(system=system), python_of(site))}
+    assert found["sglang"] == ""
+    assert (found["vllm"] == "") == serves
+    assert serves or "vllm 0.33.0 on the CPU: it is built for accelerators; vLLM's builds for CPUs" in found["vllm"]
+
+
 def test_vllm_on_a_cpu_is_told_so(site: Path) -> None:
     assert of(site, "vllm", "cpu").launch(Wish("m"), 8000, {}).environment["VLLM_TARGET_DEVICE"] == "cpu"
 
@@ -235,7 +247,7 @@ def test_sglang(name: str, version: str, experts: bool, said: str) -> None:
 
 def test_only_flags_that_were_seen_are_written() -> None:
     """The flags of the launch scripts were read from the packages; serving writes no others."""
-    wish = Wish("m", tp=2, pp=2, dp=2, ep=4, context=100)
+    wish = Wish("m", tp=2, pp=2, dp=2, ep=4, context=100, running=8)
     flags = {word for word in vllm.arguments(wish, 1) if word.startswith("--")}
     assert flags <= COMMANDS["vllm serve"].flags
     assert flags <= COMMANDS["vllm serve (Ascend)"].flags

@@ -93,9 +93,10 @@ def candidates(machine: Machine | None = None, python: str | Interpreter = "", e
     """
     asked = python if isinstance(python, Interpreter) else Interpreter(python)
     found: list[Candidate] = []
-    for one in diagnose(SeenFrom(machine or ThisMachine(), asked)).findings:
+    seen = SeenFrom(machine or ThisMachine(), asked)
+    for one in diagnose(seen).findings:
         if not one.elsewhere:
-            found += [_candidate(one, name, asked, engine) for name in _installed(one.stack, asked)]
+            found += [_candidate(one, name, asked, engine, seen.system) for name in _installed(one.stack, asked)]
     return tuple(sorted(found, key=lambda one: bool(one.why_not)))
 
 
@@ -132,12 +133,15 @@ def _installed(stack: Stack, python: Interpreter) -> Iterable[str]:
             yield name
 
 
-def _candidate(one: Finding, name: str, python: Interpreter, engine: str) -> Candidate:
+def _candidate(one: Finding, name: str, python: Interpreter, engine: str, system: str) -> Candidate:
     it = Candidate(name, python.version(name), one.stack, one.sighting.devices, python)
     said = one.judgement
     settled = name in (engine, sglang.ENGINE)  # by its name, or since it loads none of vLLM's platforms
     conflicts = [remark for remark in said.conflicts if not (settled and _about_platforms(remark))]
-    first = next(iter(conflicts), None) or next(iter(said.missing), None)
+    if one.stack.id == "cpu" and name == vllm.ENGINE and "cpu" not in it.version and not vllm.any_build(system):
+        return replace(it, why_not=f"{it.name}: it is built for accelerators; {vllm.CPU_BUILD}")
+    missing = [remark for remark in said.missing if remark.text.partition(",")[0] != "an engine"]  # the record's; this is one
+    first = next(iter(conflicts), None) or next(iter(missing), None)
     if first is not None:
         kind = "conflict" if conflicts else "missing"
         return replace(it, why_not=f"{it.name}: {kind}: {_line(first)}")

@@ -18,7 +18,7 @@ class Wish:
 
     model: a folder or a hub's name; name: what clients call it; tp, pp, dp, ep: degrees over devices, ep 1 for experts that are
     cut within the others' devices; devices: numbers of those that may be used, all where there are none; context: tokens, 0 for
-    the model's own; flags: more of the engine's own, as typed.
+    the model's own; running: requests that run side by side, 0 for the engine's own; flags: more of the engine's, as typed.
     """
 
     model: str
@@ -29,6 +29,7 @@ class Wish:
     ep: int = 1
     devices: tuple[int, ...] = ()
     context: int = 0
+    running: int = 0
     flags: tuple[str, ...] = ()
 
     @property

@@ -43,7 +43,8 @@ class State(StrEnum):
 
 
 class EngineProcess:
-    """One engine. launch: the command for a port; tell: what is done with a line of the log or of progress.
+    """One engine. launch: the command for a port; tell: what is done with a line of the log or of progress; up: called with the
+    URL each time that it serves again.
 
     ``await start()`` returns once it serves, or raises EngineError with its last lines. Later it is started again by itself where
     it dies, after 1, 2, 4 ... seconds, until it has died ``most_restarts`` times within ten minutes; ``url`` stays the same
@@ -60,8 +61,9 @@ class EngineProcess:
         grace_s: float = GRACE_S,
         most_restarts: int = MOST_RESTARTS,
         first_pause_s: float = 1.0,
+        up: Callable[[str], None] = lambda url: None,
     ) -> None:
-        self._launch, self._tell = launch, tell
+        self._launch, self._tell, self.up = launch, tell, up
         self._port, self._patience_s, self._grace_s = port, patience_s, grace_s
         self._most_restarts, self._first_pause_s = most_restarts, first_pause_s
         self.state, self.why = State.ENDED, "it was not started yet"
@@ -106,6 +108,11 @@ class EngineProcess:
             await self.stop()
             raise
         self._watcher = asyncio.create_task(self._watch())
+
+    async def given_up(self) -> None:
+        """Returns once it died too often to be started again, or was stopped."""
+        if self._watcher is not None:
+            await asyncio.wait((self._watcher,))
 
     async def stop(self) -> None:
         """Ends it and everything that it started; asks first. Does nothing where it is over."""
@@ -195,6 +202,7 @@ class EngineProcess:
                 self.restarts += 1
                 try:
                     await self._begin()
+                    self.up(self.url)
                     break
                 except EngineError as again:
                     error = again

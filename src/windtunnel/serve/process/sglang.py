@@ -49,6 +49,8 @@ def arguments(wish: Wish, port: int, stack: Stack, version: str, experts: bool) 
         words += ["--ep-size", str(wish.ep)]
     if wish.context:
         words += ["--context-length", str(wish.context)]
+    if wish.running:
+        words += ["--max-running-requests", str(wish.running)]
     if stack.device in DEVICES and stack.device != "cuda":
         words += ["--device", stack.device]
     if stack.device == "npu":

@@ -22,6 +22,13 @@ OPT_IN = "vllm.endpoint_plugins"
 NOT_PASSED = ("VLLM_API_KEY", "VLLM_PORT")
 """A key of its own would shut out whoever stands before it; in Kubernetes, the port is what the name of a service makes it."""
 
+CPU_BUILD = "vLLM's builds for CPUs have 'cpu' in their version (vllm 0.33.0, platforms/__init__.py)"
+
+
+def any_build(system: str) -> bool:
+    """Whether every build of vLLM serves on the CPU of such a system."""
+    return system == "Darwin"
+
 
 def launch(
     python: Interpreter, stack: Stack, engine: str, wish: Wish, port: int, own: Mapping[str, str], patience_s: float
@@ -54,6 +61,8 @@ def arguments(wish: Wish, port: int) -> list[str]:
         words.append("--enable-expert-parallel")
     if wish.context:
         words += ["--max-model-len", str(wish.context)]
+    if wish.running:
+        words += ["--max-num-seqs", str(wish.running)]
     return [*words, *wish.flags]
 
 

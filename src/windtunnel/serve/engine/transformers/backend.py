@@ -43,6 +43,13 @@ class TransformersBackend:
         self.closed = False
 
     @property
+    def told(self) -> str:
+        """What it is, for one line."""
+        device = self.loaded.device
+        tokens = f": contexts of {self.context:,} tokens" if self.context else ""
+        return f"transformers on {device.torch_name} ({device.name}){tokens}"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader has to know of how it serves, a line each."""
         notes = []

@@ -52,10 +52,11 @@ def best_device() -> str:
     return next((kind for kind in present() if kind != "cpu"), "cpu")
 
 
-def load(folder: Path, device: str = "") -> Loaded:
+def load(folder: Path, device: str = "", template: str = "") -> Loaded:
     """Reads the model of a folder; nothing is fetched, nothing unpickled, and no code of the model's own is run.
 
-    device: ``cpu``, ``cuda``, ``npu:1`` ...; the accelerator that is here without it. Raises UnknownNameError and
+    device: ``cpu``, ``cuda``, ``npu:1`` ...; the accelerator that is here without it. template: of chats, in place of the
+    model's own. Raises UnknownNameError and
     UnsupportedError, also where transformers cannot be imported or does not know the model.
     """
     where = device_named(device or best_device())
@@ -76,6 +77,8 @@ def load(folder: Path, device: str = "") -> Loaded:
         raise UnsupportedError(f"transformers does not load {folder}: {_first_line(error)}") from None
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise UnsupportedError(f"{folder} has no tokenizer.json; convert its tokenizer with transformers' save_pretrained")
+    if template:
+        tokenizer.chat_template = template
     own = model.generation_config.to_diff_dict()
     ends = own.get("eos_token_id", tokenizer.eos_token_id)
     model.generation_config = GenerationConfig()  # what a request says holds, with nothing beneath it
