@@ -13,6 +13,7 @@ from windtunnel.cli.deployment_options import deployment_options, serve_deployme
 from windtunnel.cli.door_options import door_options, print_new_key
 from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
+from windtunnel.cli.serve_process import process_options
 from windtunnel.cli.serve_real import real_options
 from windtunnel.errors import InvalidInputError, UnsupportedError
 
@@ -44,6 +45,7 @@ ISL, OSL = 1024, 256
 )
 @click.option("--seed", type=int, default=0, help="Of failures; 0.")
 @real_options
+@process_options
 @door_options
 @deployment_options
 @fleet_options
