@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path)
 _OPTIONS = (
     click.option("--keys", type=_FILE, metavar="FILE.toml", help="Who may ask and how much: [[key]] tables."),
-    click.option("--new-key", metavar="NAME", help="In place of MODEL: print a fresh key and the table that lets it in."),
+    click.option("--new-key", metavar="NAME", help="In place of MODEL: show a fresh key, and print the table that lets it in."),
     click.option("--tls-cert", type=_FILE, metavar="FILE.pem", help="HTTPS with this certificate; with --tls-key."),
     click.option("--tls-key", type=_FILE, metavar="FILE.pem", help="The certificate's private key, not encrypted."),
     click.option("--cors", multiple=True, metavar="ORIGIN", help="Let pages of https://chat.example.com ask; * every page."),
@@ -38,10 +38,8 @@ def print_new_key(name: str) -> None:
     from windtunnel.serve.door.keys import new_key
 
     key, table = new_key(name)
-    click.echo(
-        f"{key}\n\n# That is the key: it is shown this once, and kept nowhere. For --keys FILE.toml, or a fleet's file:\n{table}",
-        nl=False,
-    )
+    click.echo(f"{key}\nThat is the key: it is shown this once and kept nowhere. What --keys FILE.toml needs of it:", err=True)
+    click.echo(table, nl=False)
 
 
 def door_of(said: dict[str, Any], tables: object = None, where: str = "") -> Door:

@@ -7,6 +7,7 @@ import base64
 import json
 import logging
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from tests.serve.door.served import Counting, Front, api, ask, at_the_door, fleet, raw, request
 from windtunnel.errors import InvalidInputError
 from windtunnel.serve import server
-from windtunnel.serve.door.accounts import Accounts
+from windtunnel.serve.door.accounts import Accounts, last_day
 from windtunnel.serve.door.address import is_loopback, names_this_machine
 from windtunnel.serve.door.browser import read_origins
 from windtunnel.serve.door.door import Door
@@ -329,6 +330,38 @@ def test_half_a_line_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [json.loads(lines[0])["id"], json.loads(lines[2])["id"]] == [records[0].id, records[2].id]
     assert len(lines[1]) == 20
     assert (accounts.written, accounts.lost) == (2, 1)
+
+
+def test_the_tokens_of_the_day_are_read_back_when_it_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("windtunnel.serve.door.accounts.BLOCK_BYTES", 100)
+    file, now_s = tmp_path / "accounts.jsonl", time.time()
+
+    def record(ago_s: float, key: str, tokens: int) -> str:
+        came = time.strftime("%Y-%m-%dT%H:%M:%S.500Z", time.gmtime(now_s - ago_s))
+        return json.dumps({**Record(came, "req_1", key=key, prompt_tokens=tokens, completion_tokens=1, whole_s=0.5).body()})
+
+    lines = [
+        record(100_000, "one", 4000),
+        record(90_000, "one", 2000),
+        record(80_000, "one", 100),
+        "torn {",
+        record(60, "two", 500),
+    ]
+    file.write_text("\n".join([*lines, '{"time": 3}', record(50, "one", 30)]) + "\n")
+    assert [(name, tokens) for _, name, tokens in last_day(file, now_s)] == [("one", 101), ("two", 501), ("one", 31)]
+    assert last_day(tmp_path / "none", now_s) == []
+    door = Door(keys(tokens_per_day=1000), accounts=Accounts(file))
+    day = door.allowances["one"].day
+    assert day is not None
+    assert day.used == 132
+    assert Door(keys(tokens_per_day=1000)).allowances["one"].headers()["x-ratelimit-remaining-tokens"] == "1000"
+
+    async def body(port: int) -> None:
+        assert (await ask(port, "POST", CHATS, {**CHAT, "max_tokens": 900}, Authorization=bearer())).status == 429
+        answer = await ask(port, "POST", CHATS, CHAT, Authorization=bearer())
+        assert (answer.status, answer.headers["x-ratelimit-limit-tokens"]) == (200, "1000")
+
+    at_the_door(api, door, body)
 
 
 def test_accounts_that_cannot_be_opened() -> None:

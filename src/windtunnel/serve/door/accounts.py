@@ -6,13 +6,57 @@ import json
 import logging
 import os
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from windtunnel.errors import InvalidInputError
+from windtunnel.serve.door.limits import DAY_S
 from windtunnel.serve.door.visit import Record
 
 LOG = logging.getLogger("windtunnel.serve")
 TOLD_EVERY_S = 60.0
+LONGEST_S = 3600.0
+"""No request is under way for longer: lines stand in the order in which requests end, and tell when they came."""
+BLOCK_BYTES = 256 * 1024
+
+
+def last_day(path: Path, now_s: float) -> list[tuple[float, str, int]]:
+    """Of the requests that a file of accounts holds of the last 24 hours: how many seconds ago each ended, its key, its tokens.
+
+    The oldest first; empty where there is no file. now_s: seconds since 1970. Lines that are no records are passed over.
+    """
+    found = []
+    for line in _backwards(path):
+        try:
+            record = json.loads(line)
+            came_s = datetime.fromisoformat(record["time"]).timestamp()
+            ago_s = now_s - came_s - (record["whole_s"] or 0.0)
+            tokens = (record["prompt_tokens"] or 0) + (record["completion_tokens"] or 0)
+            entry = (max(0.0, float(ago_s)), str(record["key"]), int(tokens))
+        except (ValueError, KeyError, TypeError):
+            continue
+        if now_s - came_s > DAY_S + LONGEST_S:
+            break
+        if entry[0] < DAY_S and entry[2] > 0:
+            found.append(entry)
+    return sorted(found, reverse=True)
+
+
+def _backwards(path: Path) -> Iterator[bytes]:
+    """The lines of a file, the last one first."""
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        at, rest = file.seek(0, os.SEEK_END) if file.seekable() else 0, b""
+        while at > 0:
+            size = min(BLOCK_BYTES, at)
+            at = file.seek(at - size)
+            rest, *lines = (file.read(size) + rest).split(b"\n")
+            yield from reversed(lines)
+        yield rest
 
 
 class Accounts:

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from windtunnel.serve.api.refusal import RefusedError, overloaded
-from windtunnel.serve.door.accounts import Accounts
+from windtunnel.serve.door.accounts import Accounts, last_day
 from windtunnel.serve.door.browser import check_host, check_origin, cors_headers, is_preflight, preflight
 from windtunnel.serve.door.keys import Key, find
 from windtunnel.serve.door.limits import Allowance
@@ -60,6 +60,10 @@ class Door:
         self.keys = tuple(keys)
         self.loopback, self.origins, self.accounts, self.tls = loopback, origins, accounts, tls
         self.allowances = {key.name: Allowance(key.limits, clock) for key in self.keys}
+        if accounts is not None and any(key.limits.tokens_per_day for key in self.keys):
+            for ago_s, name, tokens in last_day(accounts.path, time.time()):
+                if name in self.allowances:
+                    self.allowances[name].remember(ago_s, tokens)
         self._body_s, self._most_bodies_bytes = body_s, most_bodies_bytes
         self._bodies_bytes = 0
         self._requests = Counter(

@@ -127,6 +127,11 @@ class Allowance:
                 if window is not None:
                     window.add(now_s, used)
 
+    def remember(self, ago_s: float, tokens: int) -> None:
+        """Counts for the day what was used before this process began; the oldest first, and before anything else."""
+        if self.day is not None:
+            self.day.add(self._clock() - ago_s, tokens)
+
     def headers(self) -> dict[str, str]:
         """What is left, as the OpenAI API tells it: of requests, and of tokens by whichever limit has less left."""
         now_s = self._clock()
