@@ -5,7 +5,8 @@ from __future__ import annotations
 from windtunnel.catalog.destination import destination
 from windtunnel.cli.render import UNKNOWN, Sheet, evidence, number, percent, rate_estimate, time_text
 from windtunnel.cost.evidence import Estimate
-from windtunnel.plan.training.result import Training, TrainingPlan
+from windtunnel.plan.training.parts import MEMORY, STEP, hours_text, layout_text, memory_parts, step_parts, tokens_text
+from windtunnel.plan.training.result import TrainingPlan
 from windtunnel.plan.training.step import Step
 
 
@@ -25,7 +26,7 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
             [
                 name,
                 f"{r.chips:,}",
-                days_estimate(r.days),
+                rate_estimate(r.days),
                 _hours(r.chip_hours.value),
                 rate_estimate(_in_millions(r.usd)) if r.usd else UNKNOWN,
                 number(r.energy_kwh / 1e3) if r.energy_kwh is not None else UNKNOWN,
@@ -51,16 +52,16 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
     )
     sheet.table(
         "One optimiser step, in % of its time",
-        ["chip", "step", *(head for head, _ in step_parts(None))],
-        ([name, time_text(r.step.total_s), *(_share(value, r.step) for _, value in step_parts(r.step))] for name, r in runs),
+        ["chip", "step", *STEP],
+        ([name, time_text(r.step.total_s), *(_share(value, r.step) for value in step_parts(r.step))] for name, r in runs),
     )
     sheet.table(
         "Memory of the fullest chip, GiB",
-        ["chip", *(head for head, _ in memory_parts(None)), "of", "free"],
+        ["chip", *MEMORY, "of", "free"],
         (
             [
                 name,
-                *(number(value / 2**30) for _, value in memory_parts(r)),
+                *(number(value / 2**30) for value in memory_parts(r.step.memory)),
                 number(r.step.memory.capacity / 2**30),
                 percent(r.step.memory.headroom),
             ]
@@ -96,78 +97,6 @@ def training_sheet(plan: TrainingPlan, *, width: int = 0, terminal: bool | None 
     for name, r in runs:
         sheet.bullet(f"{name}: {r.price_basis}.")
     return sheet
-
-
-def tokens_text(tokens: float) -> str:
-    """``14.8 trillion``."""
-    for factor, name in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
-        if tokens >= factor:
-            return f"{tokens / factor:,.4g} {name}"
-    return f"{tokens:,.0f}"
-
-
-def days_estimate(days: Estimate) -> str:
-    """``54.2 [42-70]``."""
-    return rate_estimate(days)
-
-
-def hours_text(seconds: float) -> str:
-    """``3.1 h``, ``15 min``, ``12 days``."""
-    if seconds < 90.0:
-        return time_text(seconds)
-    if seconds < 5_400.0:
-        return f"{number(seconds / 60.0)} min"
-    if seconds < 3 * 86_400.0:
-        return f"{number(seconds / 3_600.0)} h"
-    return f"{number(seconds / 86_400.0)} days"
-
-
-def layout_text(step: Step) -> str:
-    """``TP8 PP16 DP128, 16 x 1 sequence, selective recomputation, ZeRO-1, interleaved x 4``."""
-    layout = step.layout
-    parts = [layout.text, f"{step.micro_batches} x {layout.micro_batch} seq"]
-    if layout.recompute != "none":
-        parts.append(f"recompute {layout.recompute}")
-    if layout.zero:
-        parts.append(f"ZeRO-{layout.zero}")
-    if layout.pp > 1:
-        parts.append(f"{layout.schedule} x {layout.chunks}" if layout.chunks > 1 else layout.schedule)
-    return ", ".join(parts)
-
-
-def step_parts(step: Step | None) -> list[tuple[str, float]]:
-    """What a step's seconds go to, as the table has them."""
-    if step is None:
-        return [(name, 0.0) for name, _ in step_parts_of(_ZERO)]
-    inside = (getattr(step.inside, name) for name in _INSIDE)
-    return step_parts_of((*inside, step.again_s, step.bubble_s, step.sends_s, step.replicas_s, step.optimizer_s, step.beyond_s))
-
-
-_INSIDE = ("products", "attention", "passes", "slowed", "tensor", "context", "experts")
-_ZERO = (0.0,) * 13
-
-
-def step_parts_of(values: tuple[float, ...]) -> list[tuple[str, float]]:
-    products, attention, passes, slowed, tensor, context, experts, again, bubble, sends, replicas, optimizer, beyond = values
-    return [
-        ("products", products),
-        ("attention", attention),
-        ("passes", passes),
-        ("recompute", again),
-        ("TP, CP", tensor + slowed + context),
-        ("EP", experts),
-        ("PP", bubble + sends),
-        ("update", replicas + optimizer),
-        ("beyond", beyond),
-    ]
-
-
-def memory_parts(run: Training | None) -> list[tuple[str, float]]:
-    """Bytes by what they are for, as the table has them."""
-    m = run.step.memory if run is not None else None
-    names = ("weights", "gradients", "optimizer", "activations", "buffers", "fragmented")
-    shown = ("weights", "gradients", "optimiser", "activations", "buffers", "lost")
-    return [(head, getattr(m, name) if m is not None else 0.0) for head, name in zip(shown, names, strict=True)]
 
 
 def _share(value: float, step: Step) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from windtunnel.cli.files import check_readable
+from windtunnel.cli.files import check_readable, check_writable
 from windtunnel.cli.fleet_options import Long
 from windtunnel.cli.params import CHIPS, DEGREE, TOKENS, OnChips, Rate, json_option
 from windtunnel.errors import InfeasibleError, InvalidInputError
@@ -50,8 +50,9 @@ BIGGEST_BATCH = 1e10
 @click.option("--to", metavar="PLACE", help="Chips that export rules keep from there drop out: CN, D:4 ...; see `rules`.")
 @click.option("--date", metavar="YYYY-MM-DD", help="The day of those rules; today.")
 @click.option("--prices", type=click.Path(path_type=Path), metavar="FILE", help="Your prices and power tariff, in TOML.")
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a page with plots.")
 @json_option
-def train(model: str, on: tuple[str, ...], tokens: float, days: float, as_json: bool, **said: Any) -> None:
+def train(model: str, on: tuple[str, ...], tokens: float, days: float, html: Path | None, as_json: bool, **said: Any) -> None:
     """How long a model trains on chips, in which layout, at what cost.
 
     MODEL is a name of the catalogue (`windtunnel models`), a config.json, or a folder that holds one. For each chip or
@@ -63,10 +64,16 @@ def train(model: str, on: tuple[str, ...], tokens: float, days: float, as_json: 
         raise InvalidInputError("--date", "says on which day export rules are held against chips; add --to CN")
     if said["prices"] is not None:
         check_readable(said["prices"], "--prices")
+    if html is not None:
+        check_writable(html, "--html")
     from windtunnel.plan.training.train import train as asked
 
     ruled = {key: said[key] for key in ("to", "date") if said[key] is not None}
     result = asked(model, on, tokens, days=days, options=options(said), prices=said["prices"], **ruled)
+    if html is not None:
+        from windtunnel.web.train_report import write_training
+
+        write_training(result, html)
     if as_json:
         from windtunnel.cli.as_json import dumps
         from windtunnel.cli.train_json import training_json
@@ -76,6 +83,8 @@ def train(model: str, on: tuple[str, ...], tokens: float, days: float, as_json: 
         from windtunnel.cli.render_train import training_sheet
 
         training_sheet(result).show()
+    if html is not None:
+        click.echo(f"wrote {html}", err=True)
     if not result.ranked:
         why = [chip.why_not for chip in result.chips]
         raise InfeasibleError(f"no chip trains it: {why[0]}" if len(why) == 1 else "no chip trains it")
