@@ -60,8 +60,10 @@ def test_what_every_container_has(name: str) -> None:
                 if mount["source"].startswith("./"):
                     source = mount["source"][2:]
                     assert any(path == source or path.startswith(f"{source}/") for path in files), source
-            entry = service["entrypoint"][-1]
-            assert entry.split()[-1].removeprefix("/deploy/") in files
+            named = " ".join(service["entrypoint"]).replace(";", " ").split()
+            scripts = [word.removeprefix("/deploy/") for word in named if word.startswith("/deploy/")]
+            assert scripts
+            assert all(path in files for path in scripts)
 
 
 def test_no_device_is_given_twice() -> None:

@@ -92,8 +92,8 @@ def test_names_that_are_referred_to_exist(name: str) -> None:
             for row in volumes.values():
                 if "configMap" in row:
                     mounted = next(m["mountPath"] for m in container["volumeMounts"] if m["name"] == row["name"])
-                    entry = container["command"][-1].split()[-1]
-                    assert entry in {f"{mounted}/{path.rsplit('/', 1)[-1]}" for path in maps[row["configMap"]["name"]]}
+                    words = " ".join(container["command"]).split()
+                    assert set(words) & {f"{mounted}/{path.rsplit('/', 1)[-1]}" for path in maps[row["configMap"]["name"]]}
                 assert row.get("persistentVolumeClaim", {"claimName": "weights"})["claimName"] in claims
             for row in container.get("envFrom", []):
                 assert row["secretRef"]["name"] in secrets

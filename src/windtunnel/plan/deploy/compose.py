@@ -7,7 +7,17 @@ from typing import Any
 
 from windtunnel.catalog.container import access_of
 from windtunnel.plan.deploy.checkpoint import Checkpoint
-from windtunnel.plan.deploy.containers import CACHE, FOLDER, Containers, env_file, router_script
+from windtunnel.plan.deploy.containers import (
+    BUILD,
+    CACHE,
+    DOCKERFILE,
+    FOLDER,
+    ROUTER_IMAGE,
+    Containers,
+    env_file,
+    router_command,
+    router_dockerfile,
+)
 from windtunnel.plan.deploy.fleet import KEY, Driven, Endpoint, Need, Written, deployment_json, fleet_toml
 from windtunnel.plan.deploy.images import SMALL, pair_package
 from windtunnel.plan.deploy.instance import Service
@@ -67,7 +77,7 @@ class _Compose(Containers):
         endpoints, needs = self._endpoints(), self._needs()
         router = f"http://127.0.0.1:{ROUTER_PORT}"
         files |= self.scripts | {
-            "router.sh": router_script(),
+            DOCKERFILE: router_dockerfile(),
             "fleet.toml": fleet_toml(self.service, self.engine, endpoints),
             ".env": env_file(needs),
             "deployment.json": deployment_json(self.service, "compose", self._driven(names), endpoints, needs, router),
@@ -183,10 +193,10 @@ class _Compose(Containers):
 
     def _router(self) -> dict[str, Any]:
         said: dict[str, Any] = {
-            "image": f"${{ROUTER_IMAGE:-{SMALL}}}",
-            "entrypoint": ["sh", "/deploy/router.sh"],
-            "environment": {"PORT": str(ROUTER_PORT), KEY: f"${{{KEY}:?set {KEY} in .env}}", "WINDTUNNEL": None},
-            "volumes": [_mount("./router.sh", "/deploy/router.sh"), _mount("./fleet.toml", "/deploy/fleet.toml")],
+            "image": f"${{ROUTER_IMAGE:-{ROUTER_IMAGE}}}",
+            "entrypoint": router_command(),
+            "environment": {KEY: f"${{{KEY}:?set {KEY} in .env}}"},
+            "volumes": [_mount("./fleet.toml", "/deploy/fleet.toml")],
             "network_mode": "host",
             "healthcheck": {
                 "test": ["CMD", "python3", "-c", HEALTH.format(port=ROUTER_PORT)],
@@ -245,7 +255,7 @@ class _Compose(Containers):
 
     def _steps(self, names: Sequence[str], needs: Iterable[Need]) -> tuple[str, ...]:
         fill = ", ".join(f"`{need.name}`" for need in needs)
-        steps = [f"Fill in `.env`: {fill}."]
+        steps = [BUILD + (" on server 0." if self.servers > 1 else "."), f"Fill in `.env`: {fill}."]
         if self.servers > 1:
             steps.append("Put this folder at the same path on every server, and see that `docker --host ssh://SERVER ps` works.")
         steps += [

@@ -8,13 +8,19 @@ import windtunnel
 from windtunnel.errors import UnsupportedError
 from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.fleet import KEY, Need, on_the_hub
-from windtunnel.plan.deploy.images import engine_image, pair_package
+from windtunnel.plan.deploy.images import SMALL, engine_image, pair_package
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, asked_by
 from windtunnel.plan.deploy.shell import one_line
 
 ASCEND_PROXY = "/vllm-workspace/vllm-ascend/examples/disaggregated_prefill_v1/load_balance_proxy_server_example.py"
 """Where the image of vllm-ascend keeps its sources: read from its documentation, 0.23.0."""
+ROUTER_IMAGE = f"windtunnel:{windtunnel.__version__}"
+DOCKERFILE = "router.Dockerfile"
+BUILD = (
+    f"Make the router's image once, in the folder of windtunnel's sources: `docker build --file .../{DOCKERFILE}"
+    f" --tag {ROUTER_IMAGE} .`"
+)
 CACHE = "/root/.cache/huggingface"
 """Where the engines' images look for models of the hub."""
 FOLDER = "/model"
@@ -76,7 +82,7 @@ class Containers:
         if self.service.apart:
             said["router/run.sh"] = "the engine's own router, which hands a prompt from prefill to decode"
         return said | {
-            "router.sh": "starts `windtunnel serve --fleet` in its container, and installs it there where it is missing",
+            DOCKERFILE: "makes the image of the router, which runs `windtunnel serve --fleet`",
             "fleet.toml": "the endpoints, for `windtunnel serve --fleet`",
             ".env": "what only you know",
             "deployment.json": "how `windtunnel serve --deployment` drives all this",
@@ -88,17 +94,23 @@ class Containers:
         said = list(more)
         if self.image:
             said.append((f"The image `{self.image.name}`", self.image.source, self.image.recalled))
-        known = {True: "from memory of public documentation, not read again: ", False: "from "}
+        known = {True: "recalled from public documentation, not read again: ", False: "from "}
         return tuple(f"{what}: {known[recalled]}{source}." for what, source, recalled in said)
 
 
-def router_script() -> str:
+def router_command() -> list[str]:
     """What the router's container runs."""
-    return f"""#!/bin/sh
-# The router over fleet.toml. WINDTUNNEL: what pip installs where the image has no windtunnel; a folder, a wheel or a URL.
-set -eu
-command -v windtunnel > /dev/null || pip install --quiet "${{WINDTUNNEL:-windtunnel[serve]=={windtunnel.__version__}}}"
-exec windtunnel serve --fleet /deploy/fleet.toml --host 0.0.0.0 --port "${{PORT:-{ROUTER_PORT}}}"
+    return ["windtunnel", "serve", "--fleet", "/deploy/fleet.toml", "--host", "0.0.0.0", "--port", str(ROUTER_PORT)]
+
+
+def router_dockerfile() -> str:
+    """The router's image, made from windtunnel's own sources: no registry is trusted with its name."""
+    return f"""# The router's image. In the folder of windtunnel's sources:
+# docker build --file {DOCKERFILE} --tag {ROUTER_IMAGE} .
+FROM {SMALL}
+COPY . /windtunnel
+RUN pip install --no-cache-dir '/windtunnel[serve]'
+USER 65534:65534
 """
 
 

@@ -89,8 +89,8 @@ def fleet_toml(service: Service, engine: str, endpoints: Sequence[Endpoint]) -> 
 
 
 def _text(value: str) -> str:
-    """A TOML string; JSON's are, where what cannot be printed is escaped."""
-    return json.dumps(value)
+    """A TOML string: JSON's, but that TOML escapes one character more and takes no halves of others."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def on_the_hub(model: str) -> bool:

@@ -9,7 +9,18 @@ from typing import Any
 from windtunnel.catalog.container import resource_of
 from windtunnel.errors import MissingFactError
 from windtunnel.plan.deploy.checkpoint import Checkpoint
-from windtunnel.plan.deploy.containers import CACHE, FOLDER, KEY_NEED, Containers, env_file, router_script
+from windtunnel.plan.deploy.containers import (
+    BUILD,
+    CACHE,
+    DOCKERFILE,
+    FOLDER,
+    KEY_NEED,
+    ROUTER_IMAGE,
+    Containers,
+    env_file,
+    router_command,
+    router_dockerfile,
+)
 from windtunnel.plan.deploy.fleet import Driven, Endpoint, Written, deployment_json, fleet_toml
 from windtunnel.plan.deploy.images import SMALL, pair_package
 from windtunnel.plan.deploy.instance import Instance, Service
@@ -73,7 +84,7 @@ class _Kubernetes(Containers):
         endpoints = self._endpoints()
         files = {"kustomization.yaml": yaml_text(self._kustomization(list(files)))} | files
         files |= self.scripts | {
-            "router.sh": router_script(),
+            DOCKERFILE: router_dockerfile(),
             "fleet.toml": fleet_toml(self.service, self.engine, endpoints),
             ".env": env_file([KEY_NEED]),
             "deployment.json": deployment_json(self.service, "kubernetes", self._driven(), (), [KEY_NEED], ""),
@@ -88,7 +99,8 @@ class _Kubernetes(Containers):
         ]
         if self.service.apart:
             maps.append({"name": "pair-script", "files": ["router/run.sh"]})
-        maps.append({"name": "router-files", "files": ["fleet.toml", "router.sh"]})
+        name, _, tag = ROUTER_IMAGE.partition(":")
+        maps.append({"name": "router-files", "files": ["fleet.toml"]})
         return {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
@@ -96,6 +108,7 @@ class _Kubernetes(Containers):
             "labels": [{"pairs": OWNER}],
             # kustomize would not put a hash into the names that a LeaderWorkerSet refers to
             "generatorOptions": {"disableNameSuffixHash": True},
+            "images": [{"name": name, "newName": name, "newTag": tag}],
             "configMapGenerator": maps,
             "secretGenerator": [{"name": "router-key", "envs": [".env"]}],
         }
@@ -270,9 +283,8 @@ class _Kubernetes(Containers):
     def _router(self) -> list[dict[str, Any]]:
         container = {
             "name": "router",
-            "image": SMALL,
-            "command": ["sh", "/deploy/router.sh"],
-            "env": [{"name": "PORT", "value": str(ROUTER_PORT)}],
+            "image": ROUTER_IMAGE,
+            "command": router_command(),
             "envFrom": [{"secretRef": {"name": "router-key"}}],
             "ports": [{"name": "http", "containerPort": ROUTER_PORT}],
             "volumeMounts": [{"name": "files", "mountPath": "/deploy", "readOnly": True}],
@@ -314,6 +326,7 @@ class _Kubernetes(Containers):
         steps = [
             f"See that the cluster has the device plugin that offers `{self.resource.name}`{lws}, and a storage class for"
             f" `weights.yaml` ({modes}); name it there where it is not the default one.",
+            f"{BUILD} Push it where the cluster pulls from, and name it under `images` of `kustomization.yaml`.",
             f"Write the router's key into `.env`: `{KEY_NEED.name}`.",
         ]
         if self.from_folder:
