@@ -28,6 +28,8 @@ ANSWER_TOKENS = 128
 """Of an answer whose length the client leaves open."""
 BYTES_A_TOKEN = 4
 """Of a prompt, where no more than its size decides."""
+AGAIN_S = 600.0
+"""After so long the speeds are measured again, where somebody has asked since and nobody does."""
 TRIAL_PROMPT, TRIAL_ANSWER, TRIAL_STREAMS = 256, 24, 4
 PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty")
 """They look back at what was said, which an answer that moves leaves behind."""
@@ -57,6 +59,7 @@ class BothBackend:
         self._joining: asyncio.Task[None] | None = None
         self._movable: set[_Steered] = set()
         self._in_flight = self._pinned = 0
+        self._asked = False
 
     def models(self) -> tuple[Model, ...]:
         return self.llama.models()
@@ -75,18 +78,26 @@ class BothBackend:
             self._tell(f"llama.cpp serves alone: {error}")
             return
         self.genai = genai
-        while self.speeds is None:
-            while self._in_flight:
-                await asyncio.sleep(0.2)
-            ours, theirs = await self._trial(self.llama), await self._trial(genai)
-            if ours and theirs:
-                self.speeds = ours, theirs
-        ours, theirs = self.speeds
+        ours, theirs = await self._measured(genai)
         self._tell(
             f"measured here, llama.cpp and OpenVINO: {ours.prompt:,.0f} and {theirs.prompt:,.0f} tokens/s of a prompt,"
             f" {ours.alone:.0f} and {theirs.alone:.0f} of an answer alone, {ours.together:.0f} and {theirs.together:.0f} of"
             f" {TRIAL_STREAMS} together; each request goes to the faster one"
         )
+        while True:  # a machine that was busy then may not be now
+            await asyncio.sleep(AGAIN_S)
+            if self._asked:
+                await self._measured(genai)
+
+    async def _measured(self, genai: GenaiBackend) -> tuple[Speeds, Speeds]:
+        """The speeds of the two, as soon as nobody asks for so long."""
+        while True:
+            while self._in_flight:
+                await asyncio.sleep(0.2)
+            ours, theirs = await self._trial(self.llama), await self._trial(genai)
+            if ours and theirs:
+                self.speeds, self._asked = (ours, theirs), False
+                return self.speeds
 
     async def _trial(self, backend: LlamaBackend | GenaiBackend) -> Speeds | None:
         """Its speeds; None where a client came in between."""
@@ -116,6 +127,7 @@ class BothBackend:
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         genai, speeds = self.genai, self.speeds
         self._in_flight += 1
+        self._asked = True
         try:
             movable = speeds is not None and not unserved(asked) and not any(asked.body.get(name) for name in PENALTIES)
             if genai is None or speeds is None or not movable or self._pinned:

@@ -1,0 +1,190 @@
+"""Two engines over one model: who is asked, what moves, and what is measured; both are stand-ins that answer at set speeds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+import pytest
+
+from windtunnel.errors import UnsupportedError
+from windtunnel.serve.api.asked import Asked, Prompt, read_asked
+from windtunnel.serve.api.backend import Model, Piece
+from windtunnel.serve.engine.both import BothBackend, Speeds
+from windtunnel.serve.engine.llama_server import Size
+
+WORDS = [f"{i} " for i in range(1000)]
+
+
+class Answer:
+    def __init__(self, of: Engine, asked: Asked, begin: int) -> None:
+        self.of, self.asked, self.at, self.halted = of, asked, begin, False
+        self.prompt_tokens, self.cached_tokens = 5, 0
+        of.here.add(self)
+        of.begun += 1
+
+    def halt(self) -> None:
+        self.halted = True
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        end = self.at + (self.asked.most_tokens or 10)
+        while not self.halted:
+            await asyncio.sleep(self.of.token_s)
+            self.at += 1
+            yield Piece(WORDS[self.at - 1], 1, "length" if self.at == end else "")
+            if self.at == end:
+                return
+
+    async def aclose(self) -> None:
+        self.of.here.discard(self)
+
+
+class Engine:
+    """Says 0 1 2 ..., and goes on from where a text ends."""
+
+    size = Size(8, 1000)
+
+    def __init__(self, token_s: float) -> None:
+        self.token_s, self.begun = token_s, 0
+        self.here: set[Answer] = set()
+
+    def models(self) -> tuple[Model, ...]:
+        return (Model("it", 0, "x"),)
+
+    def ill(self) -> str:
+        return ""
+
+    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Answer:
+        return Answer(self, asked, 0)
+
+    def ids(self, asked: Asked, prompt: Prompt) -> Any:
+        return type("Row", (), {"shape": (1, 5)})
+
+    def followed(self, ids: Any, said: str) -> int:
+        return len(said.split())
+
+    def begin(self, asked: Asked, ids: int) -> Answer:
+        return Answer(self, asked, ids)
+
+    def gauges(self) -> Iterable[tuple[str, str, float]]:
+        yield "vllm:num_requests_running", "", float(len(self.here))
+
+    async def close(self) -> None:
+        pass
+
+
+def asked(most: int = 20, **more: Any) -> Asked:
+    return read_asked({"model": "it", "prompt": "x", "max_tokens": most, **more}, chat=False)
+
+
+async def said_by(backend: BothBackend, it: Asked) -> tuple[str, int, str]:
+    generation = await backend.generate(it, it.prompts[0])
+    pieces = [piece async for piece in generation]
+    await generation.aclose()
+    return "".join(piece.text for piece in pieces), sum(piece.tokens for piece in pieces), pieces[-1].finish
+
+
+def with_both(body: Callable[[BothBackend, Engine, Engine], Awaitable[None]], speeds: tuple[Speeds, Speeds] | None) -> None:
+    async def run() -> None:
+        llama, genai = Engine(0.002), Engine(0.004)
+        backend = BothBackend(llama, lambda: genai, lambda line: None)  # type: ignore[arg-type, return-value]
+        if speeds is not None:
+            backend.genai, backend.speeds = genai, speeds  # type: ignore[assignment]
+        await body(backend, llama, genai)
+        assert (backend._in_flight, backend._pinned, len(backend._movable)) == (0, 0, 0)
+        assert not llama.here | genai.here
+
+    asyncio.run(run())
+
+
+FAST_ALONE, FAST_TOGETHER = Speeds(500, 160, 270), Speeds(1500, 95, 320)
+SPEEDS = (FAST_ALONE, FAST_TOGETHER)
+
+
+def test_who_is_alone_gets_the_one_and_many_get_the_other() -> None:
+    async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        assert await said_by(backend, asked()) == ("".join(WORDS[:20]), 20, "length")
+        assert (llama.begun, genai.begun) == (1, 0)
+        # a long prompt for a short answer: 4,000 / 4 / 500 s against a third of that
+        await said_by(backend, asked(1, prompt="x" * 4000))
+        assert (llama.begun, genai.begun) == (1, 1)
+        answers = await asyncio.gather(*(said_by(backend, asked()) for _ in range(4)))
+        assert answers == [("".join(WORDS[:20]), 20, "length")] * 4
+        assert genai.begun == 5
+        assert llama.begun == 1  # the first waited a moment, and had company
+
+    with_both(body, SPEEDS)
+
+
+def test_an_answer_moves_when_others_come_and_says_the_same() -> None:
+    async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        first = asyncio.create_task(said_by(backend, asked(30)))
+        await asyncio.sleep(0.03)
+        assert (llama.begun, genai.begun) == (1, 0)
+        assert await said_by(backend, asked(5)) == ("".join(WORDS[:5]), 5, "length")
+        assert await first == ("".join(WORDS[:30]), 30, "length")
+        assert (llama.begun, genai.begun) == (1, 2)
+
+    with_both(body, SPEEDS)
+
+
+@pytest.mark.parametrize(
+    "more", [{"seed": 1}, {"logprobs": 2}, {"presence_penalty": 0.5}, {"response_format": {"type": "json_object"}}]
+)
+def test_what_one_engine_alone_can_do_stays_there_and_keeps_the_others(more: dict[str, Any]) -> None:
+    async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        first = asyncio.create_task(said_by(backend, asked(**more)))
+        await asyncio.sleep(0.01)
+        await said_by(backend, asked())
+        await first
+        assert (llama.begun, genai.begun) == (2, 0)
+
+    with_both(body, SPEEDS)
+
+
+def test_several_answers_to_one_prompt_are_not_alone() -> None:
+    async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        await said_by(backend, asked(n=2))
+        assert (llama.begun, genai.begun) == (0, 1)
+
+    with_both(body, SPEEDS)
+
+
+def test_before_the_second_has_joined_the_first_answers_and_the_slower_one_is_left_out() -> None:
+    async def alone(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        await asyncio.gather(*(said_by(backend, asked()) for _ in range(3)))
+        assert (llama.begun, genai.begun) == (3, 0)
+
+    with_both(alone, None)
+    with_both(alone, (FAST_TOGETHER, Speeds(100, 10, 20)))
+
+
+def test_the_speeds_are_measured_and_told() -> None:
+    lines: list[str] = []
+
+    async def run() -> None:
+        backend = BothBackend(Engine(0.002), lambda: Engine(0.004), lines.append)  # type: ignore[arg-type, return-value]
+        backend.start()
+        while not lines:
+            await asyncio.sleep(0.01)
+        assert backend.speeds is not None
+        ours, theirs = backend.speeds
+        # a token a sleep: 500 a second at most, and half of that
+        assert 50 < ours.alone <= 500
+        assert 25 < theirs.alone <= 250
+        assert ours.together > 2 * ours.alone
+        await backend.close()
+        failing = BothBackend(Engine(0.002), lambda: _refuse(), lines.append)  # type: ignore[arg-type]
+        failing.start()
+        while len(lines) < 2:
+            await asyncio.sleep(0.01)
+        assert failing.genai is None
+        await failing.close()
+
+    def _refuse() -> Any:
+        raise UnsupportedError("OpenVINO GenAI does not take it")
+
+    asyncio.run(run())
+    assert "tokens/s of a prompt" in lines[0]
+    assert lines[1] == "llama.cpp serves alone: OpenVINO GenAI does not take it"
