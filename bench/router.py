@@ -22,7 +22,7 @@ from bench.load import GAP_S, MODEL, TOKENS, back_end_command, process_of, run
 
 RATE = 500.0
 SECONDS, ROUNDS = 6.0, 3
-LITELLM_RATES = (500.0, 250.0, 125.0, 60.0, 30.0, 15.0)
+LITELLM_RATES = (15.0, 30.0, 60.0, 125.0, 250.0, 500.0)
 STANDS_S = 1.0
 """p99 above which a rate is not stood: the queue only grows."""
 
@@ -138,11 +138,11 @@ def of_litellm(cache: Path) -> dict[bool, Added] | str:
             direct = open_ones.enter_context(back_end())
             between = open_ones.enter_context(litellm(python, direct))
             for stream in (False, True):
-                for rate in LITELLM_RATES:
-                    tried = added(direct, between, stream=stream, rate=rate, seconds=4.0, rounds=1)
-                    if not tried.failed and tried.whole[1] < STANDS_S:
-                        found[stream] = added(direct, between, stream=stream, rate=rate)
+                for rate in LITELLM_RATES:  # from below: what a rate too high leaves behind spoils the next
+                    tried = added(direct, between, stream=stream, rate=rate, rounds=1)
+                    if tried.failed or tried.whole[1] > STANDS_S:
                         break
+                    found[stream] = tried
     except OSError as error:
         return str(error)
     return found or "it stood none of the rates"

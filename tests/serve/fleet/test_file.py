@@ -8,7 +8,7 @@ import pytest
 
 from windtunnel.cli.main import run
 from windtunnel.errors import WindtunnelError
-from windtunnel.serve.fleet.file import Limits, read_fleet_file
+from windtunnel.serve.fleet.file import BACKEND, LIMITS, Limits, read_fleet_file
 
 LEAST = '[[backend]]\nname = "a"\nurl = "http://h20:8000/v1"\n'
 
@@ -153,3 +153,19 @@ def test_the_command_says_it_before_anything_is_started(
     errors = capsys.readouterr().err
     assert said in errors
     assert errors.count("\n") == 1
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_page_of_the_file_has_every_key() -> None:
+    page = (ROOT / "docs" / "serve-fleet.md").read_text(encoding="utf-8")
+    assert [key for key in (*LIMITS, *BACKEND) if f"`{key}`" not in page] == []
+
+
+def test_the_example_is_a_fleet() -> None:
+    file = read_fleet_file(ROOT / "examples" / "fleet.toml")
+    assert [(entry.name, entry.kind, entry.called) for entry in file.backends] == [
+        ("h20", "virtual", "llama"),
+        ("910c", "virtual", "llama"),
+    ]

@@ -181,8 +181,8 @@ class _Table:
         return tuple(value)
 
 
-_LIMITS = tuple(f.name for f in fields(Limits))
-_BACKEND = (
+LIMITS = tuple(f.name for f in fields(Limits))
+BACKEND = (
     "name", "url", "virtual", "serve", "key_env", "model", "as", "on", "engine", "engine_version", "price_per_h",
     "most_in_flight", "options",
 )  # fmt: skip
@@ -212,7 +212,7 @@ class _Reader:
         return FleetFile(path, limits, tuple(backends.values()), tuple(keys))
 
     def limits(self, table: Any) -> Limits:
-        t, d = _Table(self.file, "[fleet]", table, _LIMITS), Limits()
+        t, d = _Table(self.file, "[fleet]", table, LIMITS), Limits()
         share = t.number("break_share", d.break_share, 1.0)
         return Limits(
             ttft=t.time("ttft", d.ttft),
@@ -236,7 +236,7 @@ class _Reader:
     def backend(self, number: int, table: Any) -> BackendEntry:
         name = table.get("name") if isinstance(table, dict) else None
         place = f"[[backend]] {name!r}" if isinstance(name, str) and _NAME.fullmatch(name) else f"[[backend]] {number}"
-        t = _Table(self.file, place, table, _BACKEND)
+        t = _Table(self.file, place, table, BACKEND)
         if "name" not in t.table:
             raise t.wrong("name", 'is missing; write name = "h20", for metrics and accounts')
         if not _NAME.fullmatch(t.text("name")):
