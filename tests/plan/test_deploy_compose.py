@@ -170,6 +170,21 @@ def test_what_slurm_starts_is_left_to_the_shell() -> None:
         deployment_files(*MORE[SLURM], TARGETS, "compose")
 
 
+def test_without_pyyaml_one_line_says_so_before_anything_is_planned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from windtunnel.cli.main import run
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    asked = ["plan", "qwen3-8b", "--on", "h20", "--isl", "1024", "--osl", "128", "--deploy", str(tmp_path / "new")]
+    assert run([*asked, "--deploy-with", "compose"]) == 2
+    assert "written with PyYAML; install it with: pip install 'windtunnel[deploy]'" in capsys.readouterr().err
+    assert run([*asked, "--deploy-with", "composer"]) == 2
+    assert "unknown launcher 'composer'; nearest: compose" in capsys.readouterr().err
+    assert run([*asked[:-2], "--deploy-with", "ray"]) == 2
+    assert "--deploy-with: says what --deploy DIR writes for; add --deploy DIR" in capsys.readouterr().err
+
+
 def test_the_same_plan_is_written_the_same_way_twice() -> None:
     assert composed("ascend-910c")[0] == deployment_files(*ALL["ascend-910c"], TARGETS, "compose")
 

@@ -224,6 +224,9 @@ def test_the_command_line(tools: Tools, health: Health, tmp_path: Path, capsys: 
         (["--up"], "--up: is for a deployment that was written; add --deployment DIR"),
         (["--deployment", folder, "--up", "--down"], "--down: does not go together with --up"),
         (["qwen3-8b", "--deployment", folder], "leave qwen3-8b out"),
+        (["--deployment", folder, "--speed", "2"], "--speed: does not go with --deployment, whose folder says"),
+        (["--deployment", folder, "--fleet", "f.toml"], "--fleet: does not go with --deployment"),
+        (["--deployment", folder, "--up", "--port", "9"], "--port: does not go with --deployment, which starts no router here"),
     ):
         assert run(["serve", *wrong]) == 2
         assert line in capsys.readouterr().err

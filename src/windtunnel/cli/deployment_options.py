@@ -46,9 +46,22 @@ def serve_deployment_if_asked(model: str, said: dict[str, Any]) -> int | None:
         raise InvalidInputError("--deployment", f"serves the model that it was planned for; leave {model} out")
     if len(asked) > 1:
         raise InvalidInputError(f"--{asked[1]}", f"does not go together with --{asked[0]}")
+    _check_alone(said, with_router=not asked)
     from windtunnel.cli.serve_deployment import serve_deployment
 
     return serve_deployment(folder, asked[0] if asked else "", said["host"], said["port"], _words(said))
+
+
+def _check_alone(said: dict[str, Any], *, with_router: bool) -> None:
+    """Raises InvalidInputError for an option that the folder says, or that changes nothing."""
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        name = parameter.name
+        if name is None or name not in said or (with_router and name in ("host", "port", *_PASSED_ON)):
+            continue
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            why = "whose folder says what is served and where" if with_router else "which starts no router here"
+            raise InvalidInputError(parameter.opts[-1], f"does not go with --deployment, {why}")
 
 
 def _words(said: dict[str, Any]) -> list[str]:

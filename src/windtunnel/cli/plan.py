@@ -125,6 +125,10 @@ def _check_files(
 
         if deploy_with not in LAUNCHERS:
             raise UnknownNameError("launcher", deploy_with, LAUNCHERS)
+        if deploy_with in ("compose", "kubernetes"):
+            from windtunnel.plan.deploy.yaml_text import check_yaml
+
+            check_yaml()
     if deploy is not None:
         check_new_folder(deploy, "--deploy")
     elif deploy_with is not None:

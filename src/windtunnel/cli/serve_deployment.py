@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from windtunnel.errors import InvalidInputError
 from windtunnel.serve.drive.driver import Driver
 from windtunnel.serve.drive.written import Deployment, read_deployment
 
@@ -21,6 +22,8 @@ def serve_deployment(folder: Path, only: str, host: str, port: int, router: Sequ
     host, port: where this machine answers then; router: more options of ``windtunnel serve --fleet``.
     """
     deployment = read_deployment(folder, {**os.environ, "HOST": host, "PORT": str(port)})
+    if deployment.commands["forward"] and router:
+        raise InvalidInputError(router[0], "is for a router that runs here; that of this deployment runs in its cluster")
     driver = Driver(deployment, lambda line: click.echo(line, err=True))
     if only == "down":
         driver.down()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
 from windtunnel.errors import UnsupportedError
 
 
+def check_yaml() -> None:
+    """Raises UnsupportedError where PyYAML is not installed."""
+    if importlib.util.find_spec("yaml") is None:
+        raise UnsupportedError("manifests are written with PyYAML; install it with: pip install 'windtunnel[deploy]'")
+
+
 def yaml_text(*documents: Any, about: Sequence[str] = ()) -> str:
     """``documents`` as one YAML file under comments. Raises UnsupportedError where PyYAML is not installed."""
-    try:
-        import yaml
-    except ImportError:
-        raise UnsupportedError("manifests are written with PyYAML; install it with: pip install 'windtunnel[deploy]'") from None
+    check_yaml()
+    import yaml
 
     class Readable(yaml.SafeDumper):  # type: ignore[misc]
         def ignore_aliases(self, data: Any) -> bool:
