@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import schemathesis
 
@@ -10,6 +10,11 @@ from windtunnel.serve.api.asked import MOST_CHOICES, MOST_NAME, MOST_TOKENS
 
 SHORT = {"max_tokens": (1, MOST_TOKENS, 9), "max_completion_tokens": (1, MOST_TOKENS, 9), "n": (1, MOST_CHOICES, 3)}
 """Field -> the least and the most that is allowed, and what stands for those in between."""
+
+
+def is_whole(value: object) -> TypeGuard[float]:
+    """As JSON Schema has it: 2.0 is an integer."""
+    return type(value) is int or (type(value) is float and value.is_integer())
 
 
 @schemathesis.hook
@@ -20,9 +25,9 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
         return
     for field, (least, most, short) in SHORT.items():
         value = body.get(field)
-        if type(value) is int and least <= value <= most:
+        if is_whole(value) and least <= value <= most:
             body[field] = min(value, short)
-    if type(body.get("min_tokens")) is int and 0 < body["min_tokens"] <= MOST_TOKENS:
+    if is_whole(body.get("min_tokens")) and 0 < body["min_tokens"] <= MOST_TOKENS:
         body["min_tokens"] = 1
     if isinstance(body.get("model"), str) and 0 < len(body["model"]) <= MOST_NAME:
         body["model"] = "m"

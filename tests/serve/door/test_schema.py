@@ -26,7 +26,7 @@ from windtunnel.sim.prediction import Deployment
 from windtunnel.sim.serving.fleet import Fleet
 
 KEY = "wt-a-key-for-schemathesis"
-EXAMPLES = 8
+EXAMPLES = 6
 """Of each operation; the boundaries of every field come beside them."""
 
 
