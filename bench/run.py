@@ -21,7 +21,21 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from bench import endpoint, gemm, porting, programs, programs_run, serving, simulate, speed, train_published, training  # noqa: E402
+from bench import (  # noqa: E402
+    cpu_serving,
+    endpoint,
+    gemm,
+    killed,
+    porting,
+    programs,
+    programs_run,
+    router,
+    serving,
+    simulate,
+    speed,
+    train_published,
+    training,
+)
 
 SERVING = HERE / "measured" / "serving.csv"
 CACHE = HERE.parent / ".cache"
@@ -239,6 +253,51 @@ def simulations() -> list[Line]:
     ]
 
 
+def served_on_cpu() -> list[Line]:
+    why = cpu_serving.missing()
+    if why:
+        return [Line("SmolLM2-135M over HTTP on the CPU", ">= 0.95 of the best raw engine", f"{why} is not installed", "", None)]
+    found = cpu_serving.compared()
+    lines = []
+    for load, elsewhere in cpu_serving.ELSEWHERE.items():
+        what = "prefill" if load == "prefill" else f"{load} stream{'s' * (load != '1')}"
+        beside = ", ".join(f"{name} {figures[load]:,.0f}" for name, figures in found.raw.items())
+        reached = f"{found.ratio(load):.2f}: {found.served[load]:,.0f} tokens/s"
+        said = f"here {beside}; {elsewhere}"
+        lines.append(Line(f"SmolLM2-135M over HTTP, {what}", ">= 0.95 of the best", reached, said, found.ratio(load) >= 0.95))
+    megabytes, seconds = cpu_serving.installed()
+    up_s = cpu_serving.up_s()
+    size = f"{megabytes:.0f} MB, {seconds:.1f} s"
+    small = megabytes <= 130.0 and seconds <= 5.0
+    return [
+        *lines,
+        Line("the extra cpu, installed from pip's cache", "<= 130 MB, 5 s", size, "vLLM 3,498 MB, 113 s", small),
+        Line("endpoint up with a local GGUF", "<= 2 s", f"{up_s:.2f} s", "", up_s <= 2.0),
+    ]
+
+
+def fleets() -> list[Line]:
+    ours, theirs = router.measured(), router.of_litellm(CACHE)
+    lines = []
+    for stream, of in ours.items():
+        other = (
+            theirs if isinstance(theirs, str) else f"LiteLLM {_added(theirs[stream])}" if stream in theirs else "LiteLLM: none"
+        )
+        what = "streamed" if stream else "not streamed"
+        met = of.first[1] <= 0.005 and of.whole[1] <= 0.005 and not of.failed
+        lines.append(Line(f"router adds, {what}, p50 / p99", "p99 <= 5 ms at 500/s", _added(of), other, met))
+    lost = killed.survived()
+    kept = lost.lost == 0 and lost.grown <= 0.05 * lost.rss and lost.files <= 16
+    reached = f"{lost.lost} lost of {lost.requests:,}, {lost.told} broken under way; {lost.grown / 1e6:+.1f} MB"
+    what = f"fleet at 50 requests/s, {lost.kills} kills in {killed.SECONDS:.0f} s (for an hour's 60)"
+    return [*lines, Line(what, "none lost, no growth", reached, "", kept)]
+
+
+def _added(of: router.Added) -> str:
+    first, whole = (f"{1e3 * x[0]:.1f} / {1e3 * x[1]:.1f} ms" for x in (of.first, of.whole))
+    return f"{whole} at {of.rate:g}/s" if of.first == of.whole else f"first token {first}, whole {whole} at {of.rate:g}/s"
+
+
 def pace() -> list[Line]:
     warm = speed.warm_prediction_ms()
     seconds, megabytes = speed.search()
@@ -273,6 +332,8 @@ def main() -> None:
             scanned_and_fixed,
             proven_programs,
             simulations,
+            served_on_cpu,
+            fleets,
             pace,
         ]
     )
