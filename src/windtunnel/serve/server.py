@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import resource
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -139,6 +138,10 @@ def _cut_the_unread(sock: socket.socket) -> None:
 
 def _most_files() -> int:
     """How many files and connections this process may have open, once it has asked for more than it was given."""
+    try:
+        import resource
+    except ImportError:  # a system that counts neither
+        return MOST_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
