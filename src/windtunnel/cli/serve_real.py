@@ -44,7 +44,7 @@ def real_options(command: Command) -> Command:
 
 def serve_real(model: str, said: dict[str, Any]) -> None:
     """Serves the weights that MODEL means, until it is interrupted."""
-    from windtunnel.cli.serve_process import choosable, serve_process, serves_apart
+    from windtunnel.cli.serve_process import choosable, device_of, serve_process, serves_apart
     from windtunnel.serve.engine.choose import EMBEDDED, choose
     from windtunnel.serve.engine.start import Wanted, start
     from windtunnel.serve.engine.weights import find_weights
@@ -58,6 +58,7 @@ def serve_real(model: str, said: dict[str, Any]) -> None:
     if choice.engine not in EMBEDDED:
         serve_process(model, choice.engine, said, choice.told)
         return
+    device = device_of(choice.engine, said)
     template = _template(said["chat_template"])
     door = door_of(said)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
@@ -72,24 +73,26 @@ def serve_real(model: str, said: dict[str, Any]) -> None:
         threads=said["threads"] or 0,
         waiting=said["waiting"],
         template=template,
+        device=device,
     )
     started = start(weights, choice.engine, wanted, lambda line: click.echo(f"- {line}"))
 
     def ready(url: str) -> None:
         click.echo(f"{url}/v1 serves {name} by {started.told}")
-        for note in notes:
+        for note in (*notes, *started.notes):
             click.echo(f"- {note}")
 
     from windtunnel.serve.server import serve as listen
+    from windtunnel.web.serve_page import serve_page
 
-    asyncio.run(listen(_app(started), said["host"], said["port"], ready, door=door))
+    asyncio.run(listen(_app(started), said["host"], said["port"], ready, door=door, page=serve_page()))
 
 
 def _app(started: Started) -> web.Application:
     from windtunnel.serve.api.app import Api
     from windtunnel.serve.api.metrics import Metrics
 
-    app = Api(started.backend, Metrics(started.gauges)).app()
+    app = Api(started.backend, Metrics(started.gauges), place=started.told).app()
 
     async def join(_: web.Application) -> None:
         if started.join is not None:
