@@ -19,11 +19,12 @@ from bench.train_models import sized
 from windtunnel.catalog.recipe import recipes
 from windtunnel.plan.place import place
 from windtunnel.plan.training.beyond import beyond
+from windtunnel.plan.training.cluster import Cluster
 from windtunnel.plan.training.framework import framework
 from windtunnel.plan.training.run import Run
 from windtunnel.plan.training.search import FixedLayout, search
 from windtunnel.plan.training.step import Step, Work
-from windtunnel.plan.training.train import cost_model, train
+from windtunnel.plan.training.train import train
 
 TABLE = Path(__file__).parent / "measured" / "train_published.csv"
 USUAL_TOKENS = 4 * 2**20
@@ -109,7 +110,7 @@ def predict(row: Row) -> Predicted:
     """The fastest layout that fits with what the row says fixed, by its operators alone; where none fits, the one that
     needs the least memory."""
     at = place(row.on)
-    spec, costs = sized(row.model), cost_model(at)
+    spec, costs = sized(row.model), Cluster.of(at).costs
     batch = row.sequences or max(USUAL_TOKENS // row.sequence, 1)
     for optimizer in ("adam", "adam-bf16"):
         work = Work(spec, row.sequence, batch, row.precision, optimizer, exact=bool(row.sequences))

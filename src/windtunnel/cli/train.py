@@ -47,6 +47,7 @@ BIGGEST_BATCH = 1e10
 @click.option("--checkpoint-every", type=Long(), default=0.0, help="Between checkpoints: 30min; what loses the least.")
 @click.option("--restart", type=Long(), default=0.0, help="From a failure until the run goes on; 15min.")
 @click.option("--network-chips", type=CHIPS, help="Chips that your network joins, where sources describe fewer.")
+@click.option("--network-gbps", type=Rate(1e5, "GB/s"), help="Network of one chip, GB/s, one direction; as sources have it.")
 @click.option("--to", metavar="PLACE", help="Chips that export rules keep from there drop out: CN, D:4 ...; see `rules`.")
 @click.option("--date", metavar="YYYY-MM-DD", help="The day of those rules; today.")
 @click.option("--prices", type=click.Path(path_type=Path), metavar="FILE", help="Your prices and power tariff, in TOML.")
@@ -117,4 +118,5 @@ def options(said: dict[str, Any]) -> Any:
         restart_s=said["restart"],
         every_s=said["checkpoint_every"],
         network_chips=said["network_chips"] or 0,
+        network_bytes_per_s=(said["network_gbps"] or 0.0) * 1e9,
     )

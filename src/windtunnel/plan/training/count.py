@@ -25,7 +25,7 @@ def counted(run: Run, tokens: float, most: int, days: float, fixed: FixedLayout,
     fixed = replace(fixed, dp=None)
     peak = run.costs.machine(run.costs.running(run.work.precision)).flops_per_s
     least = run.flops_per_token() * tokens / (peak * days * 86_400.0)
-    all_sizes = list(sizes(most, run.costs.links.domain))
+    all_sizes = [n for n in sizes(most, run.costs.links.domain) if n % run.devices == 0]
     for chips in [n for n in all_sizes if n >= least] or all_sizes[-LAST_SIZES:]:
         try:
             found = search(run, chips, fixed)
@@ -40,11 +40,11 @@ def counted(run: Run, tokens: float, most: int, days: float, fixed: FixedLayout,
         if lasts < shortest:
             shortest, at_most = lasts, chips
     if at_most:
-        took = f"{at_most:,} {run.costs.chip.id}, the fastest of up to {most:,}, take {shortest:,.0f} days"
+        took = f"{run.told(at_most)}, the fastest of up to {most // run.devices:,}, take {shortest:,.0f} days"
         raise InfeasibleError(f"{took}; nearest that would do: --days {math.ceil(shortest)}")
     if refused is not None:
         raise refusal(refused[0], run, refused[1], fixed, most)
-    raise InfeasibleError(f"no way of cutting {run.work.spec.id} fits what was fixed on up to {most:,} {run.costs.chip.id}")
+    raise InfeasibleError(f"no way of cutting {run.work.spec.id} fits what was fixed on up to {run.told(most)}")
 
 
 def sizes(most: int, domain: int) -> Iterator[int]:
@@ -75,7 +75,7 @@ def _fewest(run: Run, found: Found, days: float, lasting_days: Callable[[Step], 
 def _in_time(run: Run, step: Step, replicas: int, days: float, lasting_days: Callable[[Step], float]) -> Step | None:
     """The step with so many replicas, where that is done in ``days``."""
     layout = replace(step.layout, dp=replicas)
-    if layout.stage_chips % layout.ep:
+    if layout.stage_chips % layout.ep or layout.chips % run.devices:
         return None
     try:
         tried = run.step(layout)

@@ -21,7 +21,8 @@ class TrainingOptions:
     """What may be said of a run beyond model, chips and tokens; 0, "" and None: to be chosen, or not told.
 
     length: tokens of a sequence; batch_tokens: of a step; drafts: with multi-token prediction. mtbf_s: of the cluster;
-    storage_bytes_per_s: at which it writes checkpoints; network_chips: how many chips its network joins.
+    storage_bytes_per_s: at which it writes checkpoints; network_chips: how many chips its network
+    joins, network_bytes_per_s: what one chip sends over it.
     """
 
     length: int = 0
@@ -36,6 +37,7 @@ class TrainingOptions:
     restart_s: float = 0.0
     every_s: float = 0.0
     network_chips: int = 0
+    network_bytes_per_s: float = 0.0
 
 
 def work_told(spec: ModelSpec, recipe: Recipe | None, options: TrainingOptions) -> tuple[Work, list[str]]:

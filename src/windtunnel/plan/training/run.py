@@ -48,11 +48,22 @@ class _Layers:
 class Run:
     """``work`` on a chip whose cost model (with the links of its system) is ``costs``, in the loop of a framework.
 
-    beyond_share: instead of what published runs of that framework take beyond their operators.
+    beyond_share: instead of what published runs of that framework take beyond their operators. name: of the chip, of which
+    ``devices`` ranks are one.
     """
 
-    def __init__(self, work: Work, costs: CostModel, loop: Framework, beyond_share: float | None = None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        costs: CostModel,
+        loop: Framework,
+        beyond_share: float | None = None,
+        *,
+        name: str = "",
+        devices: int = 1,
+    ) -> None:
         self.work, self.costs, self.loop = work, costs, loop
+        self.name, self.devices = name or costs.chip.id, devices
         self.beyond_share = beyond().of(loop.id) if beyond_share is None else beyond_share
         narrow = work.precision if work.precision not in ("bf16", "fp16") else costs.wide
         dispatch = "fp8" if work.precision == "fp8" and work.spec.is_moe else "bf16"
@@ -60,6 +71,10 @@ class Run:
         self.precision = PrecisionPlan(narrow, narrow, narrow, dispatch=dispatch)
         self.layers = work.spec.n_layers
         self._cuts: dict[tuple[int, ...], _Layers] = {}
+
+    def told(self, ranks: int) -> str:
+        """``64 ascend-910c``: so many ranks as chips."""
+        return f"{ranks // self.devices:,} {self.name}"
 
     def flops_per_token(self) -> float:
         """By the convention of MFU."""
@@ -86,16 +101,10 @@ class Run:
         head_s = cut.head.forward.total + cut.head.backward.total
         layer_s += self._again(layer, layout).total
         stage = stages(self.layers, layout, layer_s, head_s, even=self.loop.even)
-        if stage.each * layer_s >= stage.last * layer_s + head_s and layout.pp > 1:
-            pace = layer.times(stage.each)
-        elif layout.schedule == "dualpipe" and layout.pp > 1:
-            pace = layer.times(stage.last) + cut.head.times(0.5)
-        else:
-            pace = layer.times(stage.last) + cut.head + (cut.embedding if layout.pp == 1 else NOTHING)
-        again = self._again(layer, layout).times(stage.each if layout.pp > 1 else stage.last)
-        forward, backward = pace.forward, pace.backward
+        pace, layers = self._pace(layout, cut, stage, layer_s, head_s)
+        forward, backward, again = pace.forward, pace.backward, self._again(layer, layout).times(layers)
         if self._hides_experts(layout):
-            forward, backward = self._beside(forward, backward + again)
+            forward, backward, again = (self._beside(part) for part in (forward, backward, again))
         each_s = forward.total + backward.total + again.total
         inside = (forward + backward).times(m)
         replicas_s = self._replicas_s(layout, cut, stage, m, forward.total, backward.total + again.total)
@@ -158,15 +167,25 @@ class Run:
     def _hides_experts(self, layout: Layout) -> bool:
         return layout.ep > 1 and (layout.schedule == "dualpipe" or self.loop.experts_beside)
 
-    def _beside(self, forward: Spent, backward: Spent) -> tuple[Spent, Spent]:
-        """Exchanges with experts beside another micro-batch's work: what is longer is waited for; the exchange takes its
-        share of the chip."""
-        timer_taken = Timer(self.costs, self.loop).taken
-        done = []
-        for part in (forward, backward):
-            hidden = min(part.experts, part.computing / (1.0 + timer_taken))
-            done.append(replace(part, experts=part.experts - hidden, slowed=part.slowed + hidden * timer_taken))
-        return done[0], done[1]
+    def _beside(self, part: Spent) -> Spent:
+        """Exchanges with experts beside another micro-batch's work: what is longer is waited for; the exchange takes its share
+        of the chip."""
+        taken = Timer(self.costs, self.loop).taken
+        hidden = min(part.experts, part.computing / (1.0 + taken))
+        return replace(part, experts=part.experts - hidden, slowed=part.slowed + hidden * taken)
+
+    def _pace(self, layout: Layout, cut: _Layers, stage: Stages, layer_s: float, head_s: float) -> tuple[WorkTimes, float]:
+        """(work of the slowest stage, layers of it): the first with its embedding, or the last with its head. Under DualPipe a
+        rank does half of the micro-batches for either of its stages; that of the first has the last as well."""
+        if layout.pp == 1:
+            return cut.layer.times(stage.last) + cut.head + cut.embedding, stage.last
+        if layout.schedule == "dualpipe":
+            ends = cut.layer.times(stage.last) + cut.head.times(0.5) + cut.embedding.times(0.5)
+            inner = cut.layer.times(stage.each)
+            return (inner, stage.each) if stage.each * layer_s >= _seconds(ends) else (ends, stage.last)
+        if stage.each * layer_s >= stage.last * layer_s + head_s:
+            return cut.layer.times(stage.each) + cut.embedding, stage.each
+        return cut.layer.times(stage.last) + cut.head, stage.last
 
     def _cut(self, layout: Layout) -> _Layers:
         key = (layout.tp, layout.cp, layout.ep, layout.micro_batch, layout.pp > 1)
@@ -257,3 +276,7 @@ class Run:
             own = dense / layout.alike + experts / layout.experts_alike
         moved = own * (ADAM_PASSES * STATES[self.work.optimizer] / STATES["adam"] + GRADIENT_BYTES)
         return self.costs.cost(as_pass(Elementwise("optimizer", moved))).time_s
+
+
+def _seconds(work: WorkTimes) -> float:
+    return work.forward.total + work.backward.total

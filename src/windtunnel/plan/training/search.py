@@ -154,19 +154,19 @@ def refusal(found: Found, run: Run, chips: int, fixed: FixedLayout, most: int) -
     """One line on what does not fit, with the nearest number of chips that would do."""
     tight = found.tightest
     if tight is None:
-        return DoesNotFitError(f"no way of cutting {run.work.spec.id} over {chips:,} {run.costs.chip.id} allows what was fixed")
+        return DoesNotFitError(f"no way of cutting {run.work.spec.id} over {run.told(chips)} allows what was fixed")
     of = words.memory(tight.memory.capacity)
     needs = f"needs {words.memory(tight.memory.total)} a chip of {of} at the least ({tight.layout.text})"
-    where = f"{run.work.spec.id} in training does not fit on {chips:,} {run.costs.chip.id}: {needs}"
+    where = f"{run.work.spec.id} in training does not fit on {run.told(chips)}: {needs}"
     more = chips
     while more * 2 <= most:
         more *= 2
         try:
             if search(run, more, replace(fixed, dp=None)).best is not None:
-                return DoesNotFitError(f"{where}; nearest that would do: {more:,} chips")
+                return DoesNotFitError(f"{where}; nearest that would do: {more // run.devices:,} chips")
         except InvalidInputError:
             continue
-    return DoesNotFitError(f"{where}; nor on any number of chips that was tried, up to {more:,}")
+    return DoesNotFitError(f"{where}; nor on any number of chips that was tried, up to {run.told(more)}")
 
 
 def _powers(most: int) -> list[int]:

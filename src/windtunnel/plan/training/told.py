@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from windtunnel.cost.links import Links
-from windtunnel.plan.place import Place
 from windtunnel.plan.training.beyond import beyond
+from windtunnel.plan.training.cluster import Cluster
 from windtunnel.plan.training.framework import Framework
 from windtunnel.plan.training.result import ChipTraining
 
@@ -14,27 +13,29 @@ from windtunnel.plan.training.result import ChipTraining
 def told(
     precision: str,
     found: Sequence[ChipTraining],
-    places: Sequence[Place],
+    clusters: Sequence[Cluster],
     loops: Sequence[Framework],
-    joined: Sequence[int],
 ) -> list[str]:
     """What the numbers rest on; what holds of several chips is said once.
 
-    precision: that was asked for; loops: the framework on each place; joined: chips that its network is known to join, or 0.
+    precision: that was asked for; loops: the framework on each cluster.
     """
     lines = [
         "MFU: six FLOPs for each weight and token (the embedding's table left out) and causal attention, over the chip's 16-bit "
         "peak. Intervals hold in 80 % of cases."
     ]
     names: dict[str, list[str]] = {}
-    for at, each, loop, known in zip(places, found, loops, joined, strict=True):
-        run = each.training
+    for cluster, each, loop in zip(clusters, found, loops, strict=True):
+        run, at = each.training, cluster.at
         if run is None:
             continue
         said = [_on_loop(loop), *run.failures.assumed]
         if run.precision != precision:
             said.insert(0, f"{at.chip.id} has no unit for {precision.upper()}: products run in {run.precision.upper()}")
-        if run.step.layout.chips > Links.of(at.chip).domain and not known:
+        if cluster.devices > 1:
+            what = f"{cluster.devices} ranks a {at.chip.id}, each a {cluster.device.id}"
+            said.append(f"{what}: layout, step and memory are of those; tokens/s, hours and money of packages")
+        if run.step.layout.chips > cluster.links.domain and not cluster.joined:
             said.append("no source says how many chips the network joins; it is taken to carry all of them at full rate")
         for line in said:
             names.setdefault(line, []).append(at.name)

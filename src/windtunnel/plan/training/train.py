@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from windtunnel.catalog import PriceBook, price_book, system, systems
+from windtunnel.catalog import PriceBook, price_book
 from windtunnel.catalog.models import model as read_model
 from windtunnel.catalog.recipe import recipe_for
 from windtunnel.cost.evidence import Estimate
-from windtunnel.cost.links import Links
 from windtunnel.cost.model import CostModel
 from windtunnel.errors import (
     DoesNotFitError,
@@ -25,6 +24,7 @@ from windtunnel.plan.allowed import notes as rule_notes
 from windtunnel.plan.allowed import verdicts, why_not_had
 from windtunnel.plan.place import MOST_CHIPS, Place, place, price_text, priced
 from windtunnel.plan.training.beyond import beyond
+from windtunnel.plan.training.cluster import Cluster
 from windtunnel.plan.training.count import counted
 from windtunnel.plan.training.failures import Failures, failures
 from windtunnel.plan.training.framework import Framework, framework, usual
@@ -87,7 +87,7 @@ def train(
         found.append(replace(answer, verdict=verdict))
     lines = [
         *notes,
-        *told(work.precision, found, places, [_loop(at, options) for at in places], [_joined(at, options) for at in places]),
+        *told(work.precision, found, [_cluster(at, options) for at in places], [_loop(at, options) for at in places]),
         *([comparable] if comparable else []),
         *rule_notes(places, ruled),
     ]
@@ -111,26 +111,30 @@ def _loop(at: Place, options: TrainingOptions) -> Framework:
     return framework(options.framework) if options.framework else usual(at.chip.vendor)
 
 
-def cost_model(at: Place) -> CostModel:
-    """Prices on the place's chips, with its system's links."""
-    return CostModel(at.chip, Links.of(at.chip, system(at.system) if at.system else None))
+def _cluster(at: Place, options: TrainingOptions) -> Cluster:
+    return Cluster.of(at, network_chips=options.network_chips, network_bytes_per_s=options.network_bytes_per_s)
 
 
 def _at(at: Place, work: Work, tokens: float, days: float, options: TrainingOptions, book: PriceBook) -> ChipTraining:
     loop = _loop(at, options)
     try:
-        costs = cost_model(at)
+        cluster = _cluster(at, options)
+        n, costs = cluster.devices, cluster.costs
         work = replace(work, precision=_runs(work.precision, costs))
-        run = Run(work, costs, loop)
+        run = Run(work, costs, loop, name=at.chip.id, devices=n)
+        joined = (cluster.joined or MOST_CHIPS) * n
         if days:
-            most = min(at.most or MOST_CHIPS, _joined(at, options) or MOST_CHIPS)
+            most = min(at.most * n or joined, joined)
             found = counted(run, tokens, most, days, options.fixed, lambda step: _lasting_s(at, run, step, tokens, options) / DAY)
         else:
-            _check_network(at, at.most, options)
-            found = search(run, at.most, options.fixed)
+            cluster.check(at.most)
+            found = search(run, at.most * n, options.fixed)
             if found.best is None:
-                raise refusal(found, run, at.most, options.fixed, _joined(at, options) or MOST_CHIPS)
-    except (UnsupportedError, MissingFactError, DoesNotFitError, InfeasibleError) as cannot:
+                raise refusal(found, run, at.most * n, options.fixed, joined)
+    except MissingFactError as unknown:
+        hint = "; --network-gbps says it" if unknown.field == "scaleout_bytes_per_s" else ""
+        return ChipTraining(at.name, None, f"{unknown}{hint}")
+    except (UnsupportedError, DoesNotFitError, InfeasibleError) as cannot:
         return ChipTraining(at.name, None, str(cannot))
     assert found.best is not None
     return ChipTraining(at.name, training(at, run, found, tokens, options, book))
@@ -143,17 +147,17 @@ def _runs(precision: str, costs: CostModel) -> str:
     return precision if precision in costs.chip.dtypes else costs.wide
 
 
-def _failing(at: Place, run: Run, chips: int, options: TrainingOptions) -> Failures:
+def _failing(at: Place, run: Run, step: Step, options: TrainingOptions) -> Failures:
     states = run.work.spec.parameters * (STATES[run.work.optimizer] + 2.0)
     return failures(
-        at.chip.id, chips, states, mtbf_s=options.mtbf_s, storage_bytes_per_s=options.storage_bytes_per_s,
-        restart_s=options.restart_s, every_s=options.every_s,
+        at.chip.id, step.layout.chips // run.devices, states, mtbf_s=options.mtbf_s,
+        storage_bytes_per_s=options.storage_bytes_per_s, restart_s=options.restart_s, every_s=options.every_s,
     )  # fmt: skip
 
 
 def _lasting_s(at: Place, run: Run, step: Step, tokens: float, options: TrainingOptions) -> float:
     """Of the whole run, with its failures; without end where it fails more often than it gets on."""
-    useful = _failing(at, run, step.layout.chips, options).goodput
+    useful = _failing(at, run, step, options).goodput
     return tokens / step.tokens_per_s / useful if useful else math.inf
 
 
@@ -162,11 +166,11 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
     step = found.best
     assert step is not None
     spec, chip = run.work.spec, at.chip
-    chips = step.layout.chips
-    failing = _failing(at, run, chips, options)
+    ranks, chips = step.layout.chips, step.layout.chips // run.devices
+    failing = _failing(at, run, step, options)
     # not less than published runs were off by; wider where the operators are known less well than those of these runs
     width = max(math.hypot(beyond().spread, 0.0 if beyond().knows(run.loop.id) else UNKNOWN_LOOP), step.spread)
-    rate = step.tokens_per_s_per_chip
+    rate = step.tokens_per_s / chips
     speed = Estimate(rate, rate * math.exp(-width), rate * math.exp(width), step.evidence)
     useful_s = tokens / (rate * chips)
     lasting = Estimate(
@@ -176,8 +180,8 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
         step.evidence,
     )
     hours = _scaled(lasting, chips / 3600.0)
-    needed = run.flops_per_token() * rate
-    wide = chip.peak(run.costs.wide).value
+    needed = run.flops_per_token() * step.tokens_per_s / ranks
+    wide = run.costs.machine(run.costs.wide).flops_per_s
     own = run.costs.machine(run.costs.running(run.work.precision)).flops_per_s
     usd = _scaled(hours, at.price.fact.value) if at.price is not None else None
     power_w = at.power_w or (chip.value("tdp_w") * book.terms.load if chip.has("tdp_w") else None)
@@ -197,29 +201,9 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
         energy_kwh=hours.value * power_w * book.terms.pue / 1e3 if power_w else None,
         price_basis=price_text(at.price),
         searched=found.searched,
-        naive_days=6.0 * spec.active_parameters * tokens / (NAIVE_MFU * wide * chips) / DAY,
+        naive_days=6.0 * spec.active_parameters * tokens / (NAIVE_MFU * wide * ranks) / DAY,
     )
 
 
 def _scaled(value: Estimate, factor: float) -> Estimate:
     return Estimate(value.value * factor, value.low * factor, value.high * factor, value.evidence)
-
-
-def _joined(at: Place, options: TrainingOptions) -> int:
-    """Chips that the network of the place, or of the servers that its chip stands in, is known to join; 0: no source says."""
-    if options.network_chips:
-        return options.network_chips
-    own = [each for each in systems() if each.id == at.system or (at.whole is None and each.chip == at.chip.id)]
-    return max((int(each.value("scaleout_chips")) for each in own if each.has("scaleout_chips")), default=0)
-
-
-def _check_network(at: Place, chips: int, options: TrainingOptions) -> None:
-    most = _joined(at, options)
-    if most and chips > most:
-        if options.network_chips:
-            raise InfeasibleError(f"{chips:,} chips, and --network-chips says that the network joins {most:,}")
-        name = at.system or at.chip.id
-        raise InfeasibleError(
-            f"the network of {name} is described for {most:,} chips, not {chips:,}; "
-            f"--network-chips {chips} says that yours joins them"
-        )
