@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from windtunnel.cli.door_options import door_of
-from windtunnel.errors import EngineError, InvalidInputError
+from windtunnel.errors import EngineError, InvalidInputError, UnknownNameError
 
 if TYPE_CHECKING:
     from windtunnel.serve.engine.choose import Candidate as Choosable
@@ -57,14 +57,40 @@ def process_options(command: Command) -> Command:
 
 
 def serves_apart(engine: str) -> bool:
-    """Whether an engine serves as a process of its own; not, where none is named."""
+    """Whether an engine serves as a process of its own; not, where none is named. Raises UnknownNameError."""
     from windtunnel.serve.engine.choose import EMBEDDED
 
     if not engine or engine in EMBEDDED:
         return False
     from windtunnel.serve.process.candidates import engine_names
 
-    return engine in engine_names()
+    if engine not in engine_names():
+        raise UnknownNameError("engine", engine, (*EMBEDDED, *engine_names()))
+    return True
+
+
+def device_of(engine: str, said: dict[str, Any]) -> str:
+    """The device of an engine in this process, as PyTorch names it; "" where it finds one itself.
+
+    Raises InvalidInputError for options that change nothing for it.
+    """
+    from windtunnel.serve.engine.choose import TRANSFORMERS
+
+    for name in ("python", "engine_flags"):
+        if said[name]:
+            raise InvalidInputError(f"--{name.replace('_', '-')}", f"is for vLLM and SGLang, and {engine} serves; leave it out")
+    devices: tuple[int, ...] = said["devices"]
+    if not devices:
+        return ""
+    if engine != TRANSFORMERS or len(devices) > 1:
+        what = "takes one device" if engine == TRANSFORMERS else "serves on the CPU"
+        raise InvalidInputError("--devices", f"{engine} {what}; " + ("name one" if engine == TRANSFORMERS else "leave it out"))
+    from windtunnel.serve.engine.transformers.loaded import best_device
+
+    kind = best_device()
+    if kind == "cpu":
+        raise InvalidInputError("--devices", "PyTorch has no accelerator here; leave it out")
+    return f"{kind}:{devices[0]}"
 
 
 def choosable(weights: Weights, said: dict[str, Any]) -> tuple[tuple[Choosable, ...], tuple[Choosable, ...]]:

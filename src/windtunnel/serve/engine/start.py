@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from windtunnel.errors import UnsupportedError
+from windtunnel.errors import InvalidInputError, UnsupportedError
 from windtunnel.serve.api.backend import Backend
 from windtunnel.serve.api.metrics import Gauges
 from windtunnel.serve.engine.choose import BOTH, GENAI, LLAMA, TRANSFORMERS
@@ -40,12 +40,14 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A back end that answers. told: what it is, for one line; join: called once in the loop that serves, where it is there."""
+    """A back end that answers. told: what it is, for one line; join: called once in the loop that serves, where it is there;
+    notes: what a user has to know of it, a line each."""
 
     backend: Backend
     gauges: Gauges
     told: str
     join: Callable[[], object] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def start(weights: Weights, engine: str, wanted: Wanted, tell: Callable[[str], None]) -> Started:
@@ -102,6 +104,9 @@ def _transformers(weights: Weights, wanted: Wanted) -> Started:
     from windtunnel.serve.engine.transformers.backend import TransformersBackend
     from windtunnel.serve.engine.transformers.loaded import load
 
-    loaded = load(weights.path, wanted.device)
+    for option, value in (("--parallel", wanted.parallel), ("--threads", wanted.threads)):
+        if value:
+            raise InvalidInputError(option, "transformers finds it itself; leave it out")
+    loaded = load(weights.path, wanted.device, wanted.template)
     backend = TransformersBackend(loaded, name=wanted.name, context=wanted.context, waiting=wanted.waiting)
-    return Started(backend, backend.gauges, f"transformers on {loaded.device}: contexts of {backend.context:,} tokens")
+    return Started(backend, backend.gauges, backend.told, notes=backend.notes)
