@@ -40,6 +40,7 @@ OUTSIDE: dict[str, set[str]] = {
     "cli": {"click", "rich"},
     "fit": {"numpy", "scipy"},
     "plan/deploy": {"yaml"},
+    "plan/fleets/milp": {"numpy", "scipy"},
     "port": {"libcst"},
     "run": {"torch"},
     "serve": {"aiohttp", "prometheus_client"},

@@ -23,6 +23,7 @@ COMMANDS = {
     "port": "From a CUDA repository to one that runs on any accelerator.",
     "plan": "The cheapest deployment on each chip that meets targets.",
     "train": "How long a model trains on chips, in which layout, at what cost.",
+    "fleet": "Which workload on which chips, bought when, at the least cost.",
     "rules": "What export rules of a day let a chip go where.",
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
     "simulate": "Requests through serving engines, event by event.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from windtunnel.catalog import Chip, engines_for, price_book
@@ -124,16 +124,12 @@ def _engine(on: Chip, asked: str) -> str:
 def _at(model: str, spec: ModelSpec, at: Place, targets: Targets, precision: str | None, asked: str) -> tuple[ChipPlan, str]:
     """The plan of one place, and a line about its precision."""
     try:
-        runs, note = chosen_precision(spec, at.chip, precision)
-        base = Deployment(model, at.chip_name, precision=runs, engine=_engine(at.chip, asked), system=at.system)
+        built = deployments(model, spec, at, targets, precision, asked)
     except (UnsupportedError, MissingFactError) as cannot:
         return ChipPlan(at.name, None, str(cannot)), ""
-    options, refused = _options(spec, at, base, targets)
-    if not options and at.wider.largest > at.largest:
-        at = at.wider
-        options, refused = _options(spec, at, base, targets)
+    at, options, refused, note = built.at, built.options, built.refused, built.note
     if not options:
-        return ChipPlan(at.name, None, reasons.nothing_runs(spec, at, base, targets, refused), searched=len(refused)), note
+        return ChipPlan(at.name, None, built.why_not, searched=len(refused)), note
     points = predicted(candidate(s, at) for s in front(options, at, targets))
     searched = len(options) + len(refused)
     found = services(options, at, targets)
@@ -153,6 +149,33 @@ def _at(model: str, spec: ModelSpec, at: Place, targets: Targets, precision: str
     else:
         why = reasons.nothing_meets(options, targets)
     return ChipPlan(at.name, None, why, points, searched), note
+
+
+@dataclass(frozen=True, slots=True)
+class Deployments:
+    """What can be built at a place, and why the rest cannot. note: a line about precision, or ""; why_not: where nothing can."""
+
+    at: Place
+    options: list[Option]
+    refused: list[WindtunnelError]
+    note: str
+    why_not: str = ""
+
+
+def deployments(
+    model: str, spec: ModelSpec, at: Place, targets: Targets, precision: str | None = None, engine: str = ""
+) -> Deployments:
+    """Every deployment at a place, of larger instances where the usual ones do not hold the model. engine: its id, "" for the
+    chip's usual one. Raises UnsupportedError and MissingFactError where the chip cannot do it however it is cut."""
+    runs, note = chosen_precision(spec, at.chip, precision)
+    base = Deployment(model, at.chip_name, precision=runs, engine=_engine(at.chip, engine), system=at.system)
+    options, refused = _options(spec, at, base, targets)
+    if not options and at.wider.largest > at.largest:
+        at = at.wider
+        options, refused = _options(spec, at, base, targets)
+    return Deployments(
+        at, options, refused, note, "" if options else reasons.nothing_runs(spec, at, base, targets, refused)
+    )  # fmt: skip
 
 
 def _options(spec: ModelSpec, at: Place, base: Deployment, targets: Targets) -> tuple[list[Option], list[WindtunnelError]]:

@@ -93,13 +93,14 @@ def apart(
 def transfer_s(option: Option, before: Option, isl: float, requests_per_s: float, domain: int) -> float | None:
     """Seconds until a prompt's cache is where it is decoded; None where no link between the instances is known.
 
-    Ranks send side by side, each through its own share of the network (of the scale-up links where there is no
-    network and both instances share a domain); a rank's part waits for the parts before it.
+    Ranks send side by side, each through its own share of the network, of the slower side where the chips differ (of the
+    scale-up links where there is no network and both instances share a domain); a rank's part waits for the parts before it.
     requests_per_s: prompts that one decoding instance takes in.
     """
     links = option.of.costs.links
-    speed = links.scaleout_bytes_per_s
-    if not speed and option.chips + before.chips <= domain:
+    speed = min(links.scaleout_bytes_per_s, before.of.costs.links.scaleout_bytes_per_s)
+    alike = option.deployment.chip == before.deployment.chip
+    if not speed and alike and option.chips + before.chips <= domain:
         speed = links.scaleup_bytes_per_s
     if not speed:
         return None

@@ -40,7 +40,8 @@ def crossover(
     found = cross(maker, seller, to, metric, datacenter=datacenter)
     text = "\n".join(crossover_lines(found))
     if plot is not None or html is not None:
-        from windtunnel.web.rules_plot import crossover_svg, page
+        from windtunnel.web.rules_plot import crossover_svg
+        from windtunnel.web.svg import page
 
         write_plot(plot, crossover_svg(found))
         write_plot(

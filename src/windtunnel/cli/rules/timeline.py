@@ -31,7 +31,8 @@ def timeline(which: str, to: str, plot: Path | None, html: Path | None, as_json:
     found = follow(names(which, "--chips"), to)
     text = "\n".join(timeline_lines(found))
     if plot is not None or html is not None:
-        from windtunnel.web.rules_plot import page, timeline_svg
+        from windtunnel.web.rules_plot import timeline_svg
+        from windtunnel.web.svg import page
 
         write_plot(plot, timeline_svg(found))
         write_plot(html, page("Export rules over time", lambda width: timeline_svg(found, width), text) if html else "")

@@ -1,0 +1,1 @@
+"""The mixed-integer programme of a fleet, solved by HiGHS through SciPy."""
