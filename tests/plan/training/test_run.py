@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -24,8 +25,8 @@ CHIPS = st.sampled_from(["h100-sxm", "ascend-910b2", "b200-sxm", "mi300x"])
 
 @st.composite
 def layouts(draw: st.DrawFn) -> Layout:
-    schedule = draw(st.sampled_from(SCHEDULES))
-    pp = draw(st.sampled_from([2, 4]))
+    pp = draw(st.sampled_from([1, 2, 4]))
+    schedule = draw(st.sampled_from(SCHEDULES if pp > 1 else ("1f1b",)))
     return Layout(
         tp=draw(st.sampled_from([1, 2, 4])),
         cp=draw(st.sampled_from([1, 2])),
@@ -40,11 +41,6 @@ def layouts(draw: st.DrawFn) -> Layout:
     )
 
 
-FILLED = ("zero-bubble", "dualpipe")
-"""Schedules whose bubble is filled with the weights' gradients: where exchanges of every micro-batch set the pace, products that
-are faster leave more of it unfilled."""
-
-
 def step(name: str, on: str, layout: Layout, **more: Any) -> Step:
     run = run_of(name, on, **more)
     experts = any(layer.ffn is not None and layer.ffn.experts for layer in run.work.spec.layers)
@@ -56,7 +52,8 @@ def step(name: str, on: str, layout: Layout, **more: Any) -> Step:
     MODELS, CHIPS, layouts(), st.sampled_from([COMPUTE, MEMORY, LINK, (*COMPUTE, *MEMORY, *LINK)]), st.sampled_from([1.5, 4.0])
 )
 def test_a_better_chip_never_trains_slower(name: str, on: str, layout: Layout, better: tuple[str, ...], factor: float) -> None:
-    if layout.schedule in FILLED:
+    """Stages are cut by compute, so with several of them not where exchanges of every micro-batch set the pace."""
+    if layout.pp > 1:
         layout = replace(layout, zero=min(layout.zero, 1))
     before, after = step(name, on, layout), step(name, on, layout, prefixes=better, factor=factor)
     assert after.accounted_s <= before.accounted_s * (1 + 1e-9)
@@ -71,7 +68,7 @@ def test_what_saves_memory_saves_memory(name: str, on: str, layout: Layout) -> N
     # with one stage: what is run again can make another stage the slowest
     whole = replace(layout, pp=1, schedule="1f1b", chunks=1)
     spent = [step(name, on, replace(whole, recompute=way)).accounted_s for way in RECOMPUTE]
-    assert spent == sorted(spent)
+    assert all(less <= more * (1 + 1e-9) for less, more in pairwise(spent))
     states = [step(name, on, replace(layout, zero=zero)).memory for zero in (0, 1, 2, 3)]
     held = [m.weights + m.gradients + m.optimizer for m in states]
     assert held == sorted(held, reverse=True)
