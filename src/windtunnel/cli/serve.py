@@ -60,8 +60,8 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
     runs: all live requests share one simulated engine, and tokens come when that deployment would give them under the load that
     is really there. The text is filler, a word a token, or that of a small real model (--text).
 
-    Serves /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics until it is interrupted. With --doctor: what this machine has, which versions of its software go
-    together, and what does not; the exit status is 1 unless all is well.
+    Serves /v1/chat/completions, /v1/completions, /v1/models, /health and /metrics until it is interrupted. With --doctor: what
+    this machine has, which versions of its software go together, and what does not; the exit status is 1 unless all is well.
     """
     if doctor:
         from windtunnel.cli.doctor import print_doctor

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from windtunnel.errors import UnknownNameError, UnsupportedError
 from windtunnel.serve.engine import llama_server
+from windtunnel.serve.engine.hardware import free_bytes
 from windtunnel.serve.engine.weights import GGUF, OPENVINO, SAFETENSORS, Weights
 
 LLAMA, GENAI, BOTH, TRANSFORMERS = "llama.cpp", "openvino", "both", "transformers"
 EMBEDDED = (BOTH, GENAI, LLAMA, TRANSFORMERS)
 """Engines that run in this process, best first."""
+LOADED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +41,8 @@ class Choice:
 def embedded(weights: Weights) -> tuple[Candidate, ...]:
     """The engines that would run in this process, best first."""
     llama, genai = _llama(weights), _genai(weights)
-    both = "" if not (llama or genai) else llama if llama else genai
     return (
-        Candidate(BOTH, both),
+        Candidate(BOTH, llama or genai or _twice(weights)),
         Candidate(GENAI, genai),
         Candidate(LLAMA, llama),
         Candidate(TRANSFORMERS, _transformers(weights)),
@@ -70,6 +71,14 @@ def choose(weights: Weights, engine: str = "", before: Sequence[Candidate] = (),
             passed.append(one)
     told = "; ".join(f"{one.engine}: {one.why_not}" for one in passed)
     raise UnsupportedError(f"nothing here serves {weights.said} ({weights.form}): {told}")
+
+
+def _twice(weights: Weights) -> str:
+    """Both engines hold the weights, and OpenVINO holds them twice while it loads."""
+    free, size = free_bytes(), weights.path.stat().st_size if weights.path.is_file() else 0
+    if free is not None and free < LOADED * size:
+        return f"it takes the weights' {size / 1e9:.1f} GB {LOADED} times, and {free / 1e9:.1f} GB of memory are free"
+    return ""
 
 
 def _llama(weights: Weights) -> str:
