@@ -409,23 +409,28 @@ class Cell:
     @property
     def gain(self) -> float:
         """Steering's goodput over the best baseline's, at the fixed load."""
-        return _ratio(self.good)
+        return gain(self.good)
 
     @property
     def gain_of_most(self) -> float:
         """The same of the highest load."""
-        return _ratio(self.most)
+        return gain(self.most)
 
 
-def _ratio(of: dict[str, float]) -> float:
+def gain(of: dict[str, float]) -> float:
+    """Steering's over the best baseline's."""
     best = max(of[name] for name in BASELINES)
     return of["steering"] / best if best else math.inf
 
 
+def shares(places: Sequence[Place], requests: Sequence[Request]) -> dict[str, float]:
+    """Of each policy, the share of the requests within targets."""
+    return {name: drive(places, requests, name).good for name in POLICIES}
+
+
 def cell(fleet: str, places: Sequence[Place], trace: Trace, seed: int, seconds: float = _SECONDS, most: bool = True) -> Cell:
     rate = offered(places, trace, seed, seconds)
-    requests = trace.at(rate, seconds, seed)
-    good = {name: drive(places, requests, name).good for name in POLICIES}
+    good = shares(places, trace.at(rate, seconds, seed))
     highest = {name: carried(places, trace, name, seed, seconds) for name in POLICIES} if most else {}
     return Cell(fleet, trace.name, rate, good, highest)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-KEPT = 0.95
-"""Of what was learned before, with each new answer: the last twenty or so count. **Source:** chosen."""
+KEPT = 0.93
+"""Of what was learned before, with each new answer: the last fifteen or so count. **Source:** chosen."""
 NOISE = 0.2
 """Of a single measurement, as a share of it. **Source:** chosen."""
 FARTHEST = 4.0
@@ -19,10 +19,11 @@ class Line:
     is far away from one that is slow.
     """
 
-    __slots__ = ("_fs", "_ss", "_start", "_sums", "factor", "seen", "start_s")
+    __slots__ = ("_fs", "_least_s", "_ss", "_start", "_sums", "factor", "seen", "start_s")
 
     def __init__(self, start_s: float, start_within_s: float, factor: float, factor_within: float) -> None:
         self._start = (start_s, factor)
+        self._least_s = start_within_s
         self._ss, self._fs = start_within_s**-2.0, factor_within**-2.0
         self.start_s, self.factor = start_s, factor
         self._sums = [0.0] * 5
@@ -30,7 +31,9 @@ class Line:
 
     def at(self, predicted_s: float) -> float:
         """Seconds to be expected."""
-        return max(self.start_s + self.factor * predicted_s, 0.05 * self.factor * predicted_s)
+        slope = self.factor * predicted_s
+        found = self.start_s + slope
+        return found if found > 0.05 * slope else 0.05 * slope
 
     def learn(self, predicted_s: float, measured_s: float, beside_s: float = 0.0) -> None:
         """One answer; beside_s: of it, what the line does not speak of."""
@@ -39,8 +42,8 @@ class Line:
             return
         measured_s = min(max(measured_s, expected / FARTHEST), expected * FARTHEST)
         y = measured_s - beside_s
-        weight = (NOISE * max(expected, measured_s)) ** -2.0 if measured_s > 0.0 else 0.0
         x = predicted_s
+        weight = (NOISE * (x + beside_s + self._least_s)) ** -2.0  # of what was predicted: slow answers count like fast ones
         sums = self._sums
         for i, new in enumerate((weight, weight * x, weight * x * x, weight * y, weight * x * y)):
             sums[i] = KEPT * sums[i] + new

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Callable, Collection, Mapping
 
@@ -25,6 +26,11 @@ _LATE = 0.03
 """What a request that will miss a target loses with each doubling of its lateness: little beside what it does to others."""
 
 
+_TRIED = 1.0
+"""What a lane loses on which one request is to show whether it is still slow."""
+_first = operator.itemgetter(0)
+
+
 class Steering:
     """Lanes, what is in flight on each, and what was seen of each. clock: seconds, never backwards.
 
@@ -37,6 +43,7 @@ class Steering:
         self._names: dict[int, str] = {}
         self._prefixes = Prefixes()
         self._answers: dict[tuple[str, int], float] = {}
+        self._priced = False
         for name, lane in lanes.items():
             self.add(name, lane)
 
@@ -45,6 +52,7 @@ class Steering:
         while bit in self._names:
             bit <<= 1
         self._names[bit] = name
+        self._priced = self._priced or lane.price_per_s > 0.0
         self._traffic[name] = Traffic(name, lane, bit, self.targets, self._clock())
 
     def remove(self, name: str) -> None:
@@ -60,45 +68,34 @@ class Steering:
         traffic.reset()
 
     def ranked(self, wanted: Wanted, able: Collection[str]) -> list[Pick]:
-        """The lanes of ``able`` that have room, best first; empty where none has."""
-        offers = self._offers(wanted, able)
-        return [Pick(offer.lane, offer.ttft_s, offer.tpot_s, offer.cached) for offer in offers]
+        """The lanes of ``able`` that have room, best first; empty where each has as many as it may have (``most_in_flight``)."""
+        return [Pick(o.of.name, o.ttft_s, o.tpot_s, o.cached) for _, o in self._offers(wanted, able)]
 
-    def _offers(self, wanted: Wanted, able: Collection[str]) -> list[Offer]:
-        now, traffic = self._clock(), self._traffic
-        lanes = [traffic[name] for name in able]
+    def _offers(self, wanted: Wanted, able: Collection[str]) -> list[tuple[float, Offer]]:
+        now = self._clock()
+        lanes = [self._traffic[name] for name in able]
         held = {}
         if wanted.segments:
             bits = 0
             for lane in lanes:
                 bits |= lane.bit
             held = self._prefixes.held(wanted.segments, bits)
-        answer = self._answer_tokens(wanted)
-        prompt, size = wanted.prompt_tokens, wanted.segment_tokens
+        answer, prompt, size = self._answer_tokens(wanted), wanted.prompt_tokens, wanted.segment_tokens
+        ttft_s, tpot_s = self.targets.ttft_s, self.targets.tpot_s
         found = []
-        dearest = 0.0
         for lane in lanes:
-            lane.settle(now)
-            if not lane.room():
-                continue
-            cached = min(held[lane.bit] * size, prompt - 1) if lane.bit in held else 0
-            offer = lane.offer(now, prompt, cached, answer)
-            offer.score = self._score(offer)
-            found.append(offer)
-            dearest = max(dearest, lane.lane.price_per_s * offer.machine_s)
+            if lane.ready(now):
+                cached = held.get(lane.bit, 0) * size
+                offer = lane.offer(now, prompt, cached if cached < prompt else prompt - 1, answer)
+                worth = _worth(offer.ttft_s / ttft_s, offer.tpot_s / tpot_s) - _OTHERS * offer.harm
+                if lane.learned.paused and lane.in_flight:
+                    worth -= _TRIED
+                found.append((worth, offer))
+        dearest = max((o.of.lane.price_per_s * o.machine_s for _, o in found), default=0.0) if self._priced else 0.0
         if dearest > 0.0:
-            for offer in found:
-                offer.score -= _PRICE * traffic[offer.lane].lane.price_per_s * offer.machine_s / dearest
-        found.sort(key=lambda offer: -offer.score)
+            found = [(worth - _PRICE * o.of.lane.price_per_s * o.machine_s / dearest, o) for worth, o in found]
+        found.sort(key=_first, reverse=True)
         return found
-
-    def _score(self, offer: Offer) -> float:
-        """Good answers that are won by sending the request there: its own, less those of others."""
-        v, u = offer.ttft_s / self.targets.ttft_s, offer.tpot_s / self.targets.tpot_s
-        score = _met(v) * _met(u) - _OTHERS * offer.harm - _FASTER * (v + u)
-        if v > 1.0 or u > 1.0:
-            score -= _LATE * (math.log2(max(v, 1.0)) + math.log2(max(u, 1.0)))
-        return score
 
     def _answer_tokens(self, wanted: Wanted) -> float:
         """Tokens of the answer, as those were whose prompts are of about this length."""
@@ -177,8 +174,15 @@ class Steering:
         )
 
 
-def _met(of_target: float) -> float:
-    """Chance that a target is met where ``of_target`` of it is predicted: a half at the target, 0.93 a fifth below."""
-    power = of_target * of_target * of_target
-    power *= power
-    return 1.0 / (1.0 + power * power)
+def _worth(v: float, u: float) -> float:
+    """Of a request that is predicted to come to ``v`` of the one target and ``u`` of the other: the chance that both are met (a
+    half at a target, 0.93 a fifth below it), and between equal chances, the faster."""
+    six, other = v * v * v, u * u * u
+    six *= six
+    other *= other
+    worth = 1.0 / ((1.0 + six * six) * (1.0 + other * other)) - _FASTER * (v + u)
+    if v > 1.0:
+        worth -= _LATE * math.log2(v)
+    if u > 1.0:
+        worth -= _LATE * math.log2(u)
+    return worth

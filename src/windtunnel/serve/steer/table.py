@@ -40,12 +40,16 @@ class Table:
         self._top = top
 
     def prefill_s(self, tokens: float, held: float) -> float:
-        n = min(max(int(tokens).bit_length() - 1, _LEAST), self._top - 1)
+        n = int(tokens).bit_length() - 1
+        n = _LEAST if n < _LEAST else n if n < self._top else self._top - 1
         low, high = self._prefill[n - _LEAST], self._prefill[n - _LEAST + 1]
-        share = max(tokens / (1 << n) - 1.0, 0.0)
+        share = tokens / (1 << n) - 1.0
+        if share < 0.0:
+            share = 0.0  # a step has a least length
         if held < 1.0:
             return low[0] + share * (high[0] - low[0])
-        h = min(max(int(held).bit_length() - 1, _LEAST), self._top - 1)
+        h = int(held).bit_length() - 1
+        h = _LEAST if h < _LEAST else h if h < self._top else self._top - 1
         of, i = held / (1 << h) - 1.0, h - _LEAST + 1
         if of < 0.0:
             of, i = held / (1 << _LEAST), 0
@@ -54,14 +58,14 @@ class Table:
 
     def decode_s(self, running: float, context: float) -> float:
         rows = self._decode
-        b = math.ceil(running)
-        over = 1.0
+        b, over = math.ceil(running), 1.0
         if b >= len(rows):
             over, b = b / (len(rows) - 1), len(rows) - 1
         row = rows[b]
-        c = min(max(int(context).bit_length() - 1, _LEAST), self._top - 1)
-        low = row[c - _LEAST]
-        return over * (low + max(context / (1 << c) - 1.0, 0.0) * (row[c - _LEAST + 1] - low))
+        c = int(context).bit_length() - 1
+        c = _LEAST if c < _LEAST else c if c < self._top else self._top - 1
+        low, share = row[c - _LEAST], context / (1 << c) - 1.0
+        return over * (low + share * (row[c - _LEAST + 1] - low)) if share > 0.0 else over * low
 
 
 def table_of(fleet: Fleet, isl: float, osl: float) -> Table:

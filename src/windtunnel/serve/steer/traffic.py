@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+from math import ceil, exp
+from typing import NamedTuple
 
 from windtunnel.serve.steer.learned import Learned
 from windtunnel.serve.steer.speed import Speed, Undescribed
@@ -42,11 +43,11 @@ class Ticket:
         self.mark_s = self.mark_decode_s = self.mark_prefill_s = 0.0
 
 
-class Offer:
+class Offer(NamedTuple):
     """What a request would meet on a lane, and what it would do to others. harm: answers that would be good without it and are
-    not with it, as a mean; machine_s: of the whole lane, what the request takes."""
+    not with it, as a mean; machine_s: of the whole lane, what the request takes; the rest as a ticket has it."""
 
-    __slots__ = ("beside_s", "cached", "harm", "lane", "machine_s", "own_s", "queue_s", "score", "tpot_s", "ttft_s", "waits")
+    of: Traffic
     cached: int
     waits: bool
     ttft_s: float
@@ -56,10 +57,6 @@ class Offer:
     beside_s: float
     harm: float
     machine_s: float
-    score: float
-
-    def __init__(self, lane: str) -> None:
-        self.lane = lane
 
 
 class Traffic:
@@ -77,7 +74,7 @@ class Traffic:
         self.engines, self.apart = speed.engines, speed.prefillers > 0
         self.prefillers = speed.prefillers or speed.engines
         self.chunk, self.kv, self.most_running = speed.chunk_tokens, speed.kv_tokens, speed.most_running
-        self.beside, self.fixed_s = speed.beside, speed.fixed_s
+        self.beside, self.fixed_s, self.most = speed.beside, speed.fixed_s, lane.most_in_flight
         self.now = now
         self.reset()
 
@@ -95,7 +92,7 @@ class Traffic:
         self.share = self.rate = 0.0  # of the time that prompts take; requests that are sent, 1/s
         self.share_s = self.now
         self.decode_sum_s = self.prefill_sum_s = 0.0  # time-weighted step from the cost model; prompts, as learned
-        self._changed()
+        self.stale = True
 
     @property
     def in_flight(self) -> int:
@@ -103,64 +100,90 @@ class Traffic:
 
     # what a request would meet
 
-    def room(self) -> bool:
-        """Whether it may be given one more."""
-        load = len(self.waiting) + len(self.running)
-        return load < self.lane.most_in_flight and load < self.learned.window and not (self.learned.paused and load)
+    def ready(self, now: float) -> bool:
+        """Whether it may be given one more. Then its present is settled: an idle lane's past fades; and of answers that do not
+        stream nobody tells the first token, so it is taken to come when it was predicted."""
+        waiting, learned = self.waiting, self.learned
+        load = len(waiting) + len(self.running)
+        if not load:
+            learned.forget(now)
+        elif waiting:
+            head: Ticket | None = next(iter(waiting))
+            while head is not None and not head.wanted.streams and now >= head.sent_s + head.ttft_s:
+                self.first(head, now, measured=False)
+                head = next(iter(waiting), None)
+        return load < self.most
 
     def offer(self, now: float, prompt: int, cached: int, answer: float) -> Offer:
-        """For a prompt of which ``cached`` tokens are there, and an answer of about ``answer`` tokens."""
-        speed, targets, running, there = self.speed, self.targets, len(self.running), len(self.waiting) + len(self.running)
-        new, engines, offer = prompt - cached, self.engines, Offer(self.name)
+        """For a prompt of which ``cached`` tokens are there, and an answer of about ``answer`` tokens.
+
+        Asked of every lane for every request, so comparisons stand where ``max`` and ``min`` would be called.
+        """
+        speed, targets, engines, apart = self.speed, self.targets, self.engines, self.apart
+        running, waiting, kv, most = len(self.running), len(self.waiting), self.kv, self.most_running
+        there, new, half, own_tokens = running + waiting, prompt - cached, 0.5 * answer, self.own
+        one_more = there + 1
+        if self.stale:
+            self._refresh()
         # decode: with all that are there, at the contexts that they will have
-        held = self.own + self.waiting_new + new
-        at_once = min(there + 1, self.most_running)
-        full = (held + (there + 1) * 0.5 * answer) / self.kv
+        held = own_tokens + self.waiting_new + new
+        full = (held + one_more * half) / kv
+        at_once: float = one_more if one_more < most else most
         if full > 1.0:
-            at_once = max(at_once / full, 1.0)
-        context = (self.context + self.waiting_prompts + prompt) / (there + 1) + 0.5 * answer
-        step = self.decode.at(speed.decode_s(at_once / engines, context))
-        kept = math.exp((self.share_s - now) / OVER_S)
-        slower = 1.0 / (1.0 - min(self.share * kept, 0.9))
+            at_once = at_once / full if at_once > full else 1.0
+        step = self.decode.at(speed.decode_s(at_once / engines, (self.context + self.waiting_prompts + prompt) / one_more + half))
+        kept = exp((self.share_s - now) / OVER_S)
+        share = self.share * kept
+        slower = 1.0 / (1.0 - share) if share < 0.9 else 10.0
         tpot = step * slower
+        if full > 1.0:
+            tpot *= full  # those that find no room for their tokens are computed again
         # prefill: what is before it in the queue, and the tokens that others make meanwhile
+        line = self.prefill
         own = speed.prefill_s(new, cached)
         beside = self.fixed_s
-        if running and not self.apart:
+        if running and not apart:
             own *= self.beside
-            steps = math.ceil((self.waiting_new / engines + new) / max(self.chunk - running / engines, 1.0))
+            chunk = self.chunk - running / engines
+            steps = ceil((self.waiting_new / engines + new) / (chunk if chunk > 1.0 else 1.0))
             beside += (0.5 + steps) * self.pace_s
-        if there > len(self.running):
-            passed = now - self.head_s
-            first = self.waiting_s * min(self.chunk / self.waiting_new, 1.0) / self.prefillers
-            # whoever is later than it should be goes on so: what is too much counts against the lane
-            beside -= passed - 2.0 * max(passed - self.prefill.at(first) - self.pace_s, 0.0)
-        over = max((held - self.kv) / max(self.own, 1), (there + 1 - self.most_running) / max(running, 1))
-        offer.waits = over > 0.0
-        if over > 0.0:  # until so many of those that run are through
-            beside += over * 0.5 * answer * tpot
-        tpot *= max(full, 1.0)  # those that find no room for their tokens are computed again
         queue = self.waiting_s / self.prefillers + own
-        ttft = max(self.prefill.at(queue) + beside, self.fixed_s)
+        if waiting:
+            passed = now - self.head_s
+            many = self.waiting_new > self.chunk
+            first = line.at((queue - own) * (self.chunk / self.waiting_new if many else 1.0)) + self.pace_s
+            # whoever is later than it should be goes on so: what is too much counts against the lane
+            beside += passed - 2.0 * first if passed > first else -passed
+        waits = held > kv or one_more > most
+        if waits:  # until so many of those that run are through
+            over = max((held - kv) / max(own_tokens, 1), (one_more - most) / max(running, 1))
+            beside += over * half * tpot
+        ttft = line.at(queue) + beside
+        if ttft < self.fixed_s:
+            ttft = self.fixed_s
+        if one_more > self.learned.window:  # more than was ever seen to go well
+            ttft, tpot = ttft * one_more / self.learned.window, tpot * one_more / self.learned.window
         # the others: those that are there, and those that will come while it is prefilled
-        prompt_s = self.prefill.factor * own / self.prefillers
-        harm = 0.0
+        prompt_s = line.factor * own / self.prefillers
+        missed = ttft / targets.ttft_s
+        power = missed * missed
+        power *= power
+        harm = 1.0 + power * missed
+        harm = _TO_COME * self.rate * kept * missed * prompt_s * 5.0 * power / (harm * harm)
         if there:
+            target = targets.tpot_s
             before = self.all_s * slower
-            after = before + _STAY * max(tpot - before, 0.0)
-            if not self.apart:
+            after = before + _STAY * (tpot - before) if tpot > before else before
+            if not apart:
                 after += _UNEVEN * prompt_s * self.each / there
-            harm = there * (_missed(after / targets.tpot_s) - _missed(before / targets.tpot_s))
-        late = ttft / targets.ttft_s
-        harm += _TO_COME * self.rate * kept * ttft * (_missed(late) - _missed(max(late - prompt_s / targets.ttft_s, 0.0)))
-        offer.harm, offer.cached, offer.own_s, offer.queue_s, offer.beside_s = harm, cached, own, queue, beside
-        offer.ttft_s, offer.tpot_s = ttft, tpot
-        offer.machine_s = prompt_s + answer * step / at_once
-        return offer
+            harm += there * (_missed(after / target) - _missed(before / target))
+        machine = prompt_s + answer * step / at_once
+        return Offer(self, cached, waits, ttft, tpot, own, queue, beside, harm, machine)
 
-    def _changed(self) -> None:
+    def _refresh(self) -> None:
         """Who is there has changed, or what was learned: seconds of a step, from the cost model and as learned, with those that
         run, and with all that are there."""
+        self.stale = False
         running, there, most = len(self.running), len(self.running) + len(self.waiting), self.most_running
         self.nominal_s = self.pace_s = self.all_s = 0.0
         if running:
@@ -174,11 +197,13 @@ class Traffic:
 
     def _pass(self, now: float) -> None:
         """Time has passed with nothing new."""
+        if self.stale:
+            self._refresh()
         self.decode_sum_s += (now - self.now) * self.nominal_s
         self.now = now
 
     def _fade(self, now: float) -> None:
-        kept = math.exp((self.share_s - now) / OVER_S)
+        kept = exp((self.share_s - now) / OVER_S)
         self.share *= kept
         self.rate *= kept
         self.share_s = now
@@ -198,7 +223,7 @@ class Traffic:
         self.waiting_prompts += ticket.wanted.prompt_tokens
         self.each += 1.0 / ticket.answer
         ticket.in_flight = self.in_flight
-        self._changed()
+        self.stale = True
 
     def _leave_queue(self, ticket: Ticket, now: float) -> None:
         if next(iter(self.waiting)) is ticket:
@@ -227,7 +252,7 @@ class Traffic:
         self.context += ticket.wanted.prompt_tokens + 1
         self.own += ticket.new + 1
         self._mark(ticket, now)
-        self._changed()
+        self.stale = True
 
     def _mark(self, ticket: Ticket, now: float) -> None:
         ticket.mark_s, ticket.mark_tokens = now, ticket.tokens
@@ -240,7 +265,7 @@ class Traffic:
         if ticket.tokens - ticket.mark_tokens >= LEARN_EVERY:
             self._pass(now)
             self._pace(ticket, now)
-            self._changed()
+            self.stale = True
 
     def _pace(self, ticket: Ticket, now: float) -> None:
         """Learns from the tokens since the last mark: what they took, less the prompts that came between."""
@@ -274,20 +299,7 @@ class Traffic:
             return
         self.each = self.each - 1.0 / ticket.answer if self.in_flight else 0.0
         self.learned.answers += ok
-        self._changed()
-
-    def settle(self, now: float) -> None:
-        """The present, before anybody asks: an idle lane's past fades; and of answers that do not stream nobody tells the first
-        token, so it is taken to come when it was predicted."""
-        if not self.waiting:
-            if not self.running:
-                self.learned.forget(now)
-            return
-        while self.waiting:
-            head = next(iter(self.waiting))
-            if head.wanted.streams or now < head.sent_s + head.ttft_s:
-                return
-            self.first(head, now, measured=False)
+        self.stale = True
 
 
 def _missed(of_target: float) -> float:

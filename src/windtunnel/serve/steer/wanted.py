@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from windtunnel.errors import InvalidInputError
 
@@ -54,8 +54,7 @@ class Lane:
     most_in_flight: float = math.inf
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(NamedTuple):
     """A lane for a request. ttft_s, tpot_s: predicted for it there, now; cached_tokens: of its prompt, those thought to be in
     the lane's prefix cache."""
 
