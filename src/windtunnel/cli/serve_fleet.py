@@ -55,8 +55,9 @@ def serve_fleet(model: str, said: dict[str, Any]) -> None:
             click.echo(f"- {entry.name}: {shown}{place}; {state}{why}{predicted}")
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        grace_s = file.limits.drain
-        runner.run(listen(router.app(), said["host"], said["port"], ready, door=door, grace_s=grace_s, page=serve_page()))
+        runner.run(
+            listen(router.app(), said["host"], said["port"], ready, door=door, page=serve_page(), grace_s=file.limits.drain)
+        )
 
 
 def speed_of(file: str, entry: BackendEntry) -> Speed | None:

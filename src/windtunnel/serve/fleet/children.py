@@ -35,18 +35,17 @@ def command(entry: BackendEntry, port: int, python: str = sys.executable) -> tup
 
 
 class Children:
-    """One process each. key: what lets this fleet in, and nobody else of this machine. up: called when one serves, or again."""
+    """One process each. key: what lets this fleet in, and nobody else of this machine. tell: takes a line of a log."""
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
         key: str,
         *,
-        up: Callable[[Endpoint], None],
         tell: Callable[[str], None],
         environment: Mapping[str, str] = os.environ,
     ) -> None:
-        self._endpoints, self._up, self._tell = endpoints, up, tell
+        self._endpoints, self._tell = endpoints, tell
         self._environment = {**environment, VARIABLE: key, "PYTHONUNBUFFERED": "1"}
         self._tasks: list[asyncio.Task[None]] = []
         self.processes: dict[str, EngineProcess] = {}
@@ -87,7 +86,6 @@ class Children:
             if process.state is State.UP and seen != process.restarts:
                 seen = process.restarts
                 endpoint.at(process.url)
-                self._up(endpoint)
             elif process.state is not State.UP and endpoint.base:
                 endpoint.gone(process.ill())
             await asyncio.sleep(LOOK_S)

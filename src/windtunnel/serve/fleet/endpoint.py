@@ -31,7 +31,8 @@ class Counts:
 
 
 class Endpoint:
-    """A back end of the fleet. changed: called when it may take requests that it could not take before.
+    """A back end of the fleet. changed: called when it may take requests that it could not take before; moved: when it is at an
+    address, anew or again.
 
     names: what clients call each of its models -> what it calls it. base: its URL without ``/v1``, empty until it is known.
     """
@@ -42,9 +43,10 @@ class Endpoint:
         limits: Limits,
         *,
         changed: Callable[[], None] = lambda: None,
+        moved: Callable[[Endpoint], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.entry, self.limits, self.changed, self._clock = entry, limits, changed, clock
+        self.entry, self.limits, self.changed, self.moved, self._clock = entry, limits, changed, moved, clock
         self.base = ""
         self._urls: dict[str, URL] = {}
         self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -88,6 +90,7 @@ class Endpoint:
         self.breaker = self._new_breaker()
         self.healthy = self.begun = False
         self.quiet_until = 0.0
+        self.moved(self)
 
     def gone(self, why: str) -> None:
         """Nothing is there any more."""

@@ -156,7 +156,7 @@ class Forwarding:
         out = b""
         response: web.StreamResponse | None = None
         first = last = 0.0
-        while not events.done:
+        while True:
             data = await content.readany()
             if not data:
                 break

@@ -54,7 +54,7 @@ class Router:
         tell: Callable[[str], None] = LOG.info,
     ) -> None:
         self.limits, speeds, self._tell = limits, speeds or {}, tell
-        self.endpoints = {entry.name: Endpoint(entry, limits, changed=self._changed) for entry in entries}
+        self.endpoints = {entry.name: Endpoint(entry, limits, changed=self._changed, moved=self._moved) for entry in entries}
         lanes = {
             entry.name: Lane(speeds.get(entry.name), (entry.price_per_h or 0.0) / 3600.0, entry.most_in_flight)
             for entry in entries
@@ -107,7 +107,7 @@ class Router:
                 own.append(endpoint)
         try:
             await self.health.first()
-            self.children = Children(own, secrets.token_hex(32), up=self._up, tell=self._tell)
+            self.children = Children(own, secrets.token_hex(32), tell=self._tell)
             async with self.health, self.status, self.children:
                 yield
         finally:
@@ -118,8 +118,8 @@ class Router:
         self.draining = True
         self.admission.close("the endpoint is closing")
 
-    def _up(self, endpoint: Endpoint) -> None:
-        """One that is started here serves, with nothing in its caches."""
+    def _moved(self, endpoint: Endpoint) -> None:
+        """It serves anew, with nothing in its caches."""
         self.steering.restarted(endpoint.name)
         self.health.look_at(endpoint)
 
