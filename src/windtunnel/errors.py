@@ -17,12 +17,11 @@ escapes is a bug and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
-
-LINES_SHOWN = 20
-"""Of a log, in an error."""
+_NAMED_ERROR = re.compile(r"\b\w*(?:Error|Exception): .*")
 
 
 class WindtunnelError(Exception):
@@ -109,12 +108,14 @@ class DoesNotFitError(WindtunnelError):
 
 
 class EngineError(WindtunnelError):
-    """An engine in a process of its own did not start, or ended. last_lines: of its log, which the message ends with."""
+    """An engine in a process of its own did not start, or ended. last_lines: of its log, of which the message holds the most
+    telling one: the first that names an error, since later ones tell what followed from it; else the last."""
 
     def __init__(self, summary: str, last_lines: Iterable[str]) -> None:
         self.summary, self.last_lines = summary, tuple(last_lines)
-        shown = [f"    {line}" for line in self.last_lines[-LINES_SHOWN:]]
-        super().__init__("\n".join([f"{summary}; the end of its log:", *shown]) if shown else summary)
+        errors = (found[0] for line in self.last_lines if (found := _NAMED_ERROR.search(line)))
+        telling = next(errors, self.last_lines[-1] if self.last_lines else "it logged nothing")
+        super().__init__(f"{summary}: {_one_line(telling, 300)}")
 
 
 class InfeasibleError(WindtunnelError):

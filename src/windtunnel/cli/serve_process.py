@@ -99,8 +99,8 @@ def choosable(weights: Weights, said: dict[str, Any]) -> tuple[tuple[Choosable, 
     from windtunnel.serve.engine.weights import SAFETENSORS
     from windtunnel.serve.process.candidates import candidates
 
-    if weights.form != SAFETENSORS:
-        return (), ()  # what they say of GGUF is experimental, and looking for them takes time
+    if said["engine"] or weights.form != SAFETENSORS:
+        return (), ()  # one is chosen; or GGUF, of which they say themselves that it is experimental
     found = candidates(python=said["python"])
     before = tuple(Choosable(one.engine, one.why_not) for one in found if one.stack.id != "cpu")
     return before, tuple(Choosable(one.engine, one.why_not) for one in found if one.stack.id == "cpu")

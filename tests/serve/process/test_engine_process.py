@@ -103,10 +103,8 @@ def test_one_that_dies_at_its_start_is_told_with_its_last_words(fake: Fake) -> N
         engine = EngineProcess(fake.launch(die_at_start=3), fake.told.append)
         with pytest.raises(EngineError) as caught:
             await engine.start()
-        assert str(caught.value) == (
-            "vllm ended with status 3 while it started; the end of its log:\n"
-            "    loading weights: 50%\n    loading weights: 100%\n    RuntimeError: no kernel image is available"
-        )
+        assert str(caught.value) == "vllm ended with status 3 while it started: RuntimeError: no kernel image is available"
+        assert caught.value.last_lines == ("loading weights: 50%", "loading weights: 100%", caught.value.last_lines[-1])
         assert engine.state is State.ENDED
 
     go(run())
@@ -119,7 +117,7 @@ def test_what_cannot_be_run_is_told(fake: Fake) -> None:
         engine = EngineProcess(
             lambda port: Launch("vllm", ("/nowhere/python",), launch(port).environment, port), fake.told.append
         )
-        with pytest.raises(EngineError, match=r"status 127 while it started(?s:.)*/nowhere/python: No such file"):
+        with pytest.raises(EngineError, match=r"status 127 while it started: /nowhere/python: No such file"):
             await engine.start()
 
     go(run())

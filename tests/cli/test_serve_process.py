@@ -1,0 +1,107 @@
+"""``windtunnel serve MODEL --engine vllm`` from the terminal, over a fake vLLM in a Python of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import openai
+import pytest
+
+import windtunnel
+from tests.serve.process.fake_engine import distribution, make_fakes
+from windtunnel.cli.main import run
+
+SRC = Path(windtunnel.__file__).parents[1]
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> str:
+    """A Python with a fake vLLM and SGLang for CPUs."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    site = next((tmp_path / "venv/lib").glob("python*/site-packages"))
+    make_fakes(site, vllm="0.33.0+cpu")
+    distribution(site, "torch", "2.14.0+cpu")
+    return str(tmp_path / "venv/bin/python")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"num_attention_heads": 4}', encoding="utf-8")
+    (folder / "model.safetensors").write_bytes(bytes(8))
+    return str(folder)
+
+
+@contextmanager
+def serving(*arguments: str, fake: str = "{}") -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": str(SRC), "FAKE_ENGINE": fake, "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "windtunnel", "serve", *arguments, "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_an_engine_serves_through_the_router_and_ends_with_it(python: str, model: str, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    flags = ("--python", python, "--tp", "2", "--parallel", "4", "--engine-flags", "--tool-call-parser hermes")
+    with serving(model, "--engine", "vllm", *flags, fake=f'{{"seen": "{seen}"}}') as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.endswith("/v1 serves small by vllm 0.33.0+cpu on the CPU, tensor parallel over 2\n")
+        with openai.OpenAI(base_url=line.split()[0], api_key="any", max_retries=0) as client:
+            said = client.chat.completions.create(model="small", messages=[{"role": "user", "content": "Who?"}])
+            assert said.choices[0].message.content == "I am a fake."
+            assert [one.id for one in client.models.list()] == ["small"]
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert "[vllm] loading weights: 100%" in errors
+    started = seen.read_text(encoding="utf-8")
+    for words in ('"--max-num-seqs", "4"', '"--tool-call-parser", "hermes"', '"--tensor-parallel-size", "2"'):
+        assert words in started
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.rpartition('"pid": ')[2].partition(",")[0]), 0)
+
+
+def test_an_engine_that_does_not_start_is_told_with_its_last_words(python: str, model: str) -> None:
+    with serving(model, "--engine", "vllm", "--python", python, fake='{"die_at_start": 1}') as process:
+        _, errors = process.communicate(timeout=30)
+        assert process.returncode == 2
+        assert errors.splitlines() == [
+            "[vllm] loading weights: 50%",
+            "[vllm] loading weights: 100%",
+            "[vllm] RuntimeError: no kernel image is available",
+            "windtunnel: vllm ended with status 1 while it started: RuntimeError: no kernel image is available",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--engine", "vlm"), "unknown engine 'vlm'; nearest: vllm"),
+        (("--engine", "vllm", "--python", "/nowhere"), "--python: /nowhere cannot be run: No such file or directory"),
+        (("--engine", "vllm", "--threads", "3"), "--threads: is for engines in this process; --engine-flags passes what"),
+        (("--devices", "0,0"), "--devices: '0,0' names a device twice"),
+        (("--devices", "gpu"), "--devices: 'gpu' should be numbers of devices with commas between: 0,1"),
+        (
+            ("--engine", "transformers", "--python", "x"),
+            "--python: is for vLLM and SGLang, and transformers serves",
+        ),
+        (("--engine", "transformers", "--devices", "0,1"), "--devices: transformers takes one device; name one"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(
+    model: str, arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", model, *arguments]) == 2
+    assert told in capsys.readouterr().err
