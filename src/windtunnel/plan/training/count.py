@@ -40,8 +40,8 @@ def counted(run: Run, tokens: float, most: int, days: float, fixed: FixedLayout,
         if lasts < shortest:
             shortest, at_most = lasts, chips
     if at_most:
-        took = f"{run.told(at_most)}, the fastest of up to {most // run.devices:,}, take {shortest:,.0f} days"
-        raise InfeasibleError(f"{took}; nearest that would do: --days {math.ceil(shortest)}")
+        took = f"{run.told(at_most)}, the fastest of up to {most // run.devices:,}, take {shortest:,.3g} days"
+        raise InfeasibleError(f"{took}; nearest that would do: --days {_up(shortest)}")
     if refused is not None:
         raise refusal(refused[0], run, refused[1], fixed, most)
     raise InfeasibleError(f"no way of cutting {run.work.spec.id} fits what was fixed on up to {run.told(most)}")
@@ -52,6 +52,11 @@ def sizes(most: int, domain: int) -> Iterator[int]:
     found = {1 << i for i in range(most.bit_length())} | {3 << i for i in range(most.bit_length())}
     found |= {domain * n for n in found}
     yield from sorted(n for n in found if n <= most)
+
+
+def _up(days: float) -> str:
+    """``days`` rounded up to what is typed: whole from ten on."""
+    return f"{math.ceil(days)}" if days >= 10 else f"{math.ceil(days * 100) / 100:g}"
 
 
 def _fewest(run: Run, found: Found, days: float, lasting_days: Callable[[Step], float]) -> Found:

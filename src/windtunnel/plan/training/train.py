@@ -30,6 +30,7 @@ from windtunnel.plan.training.failures import Failures, failures
 from windtunnel.plan.training.framework import Framework, framework, usual
 from windtunnel.plan.training.memory import STATES
 from windtunnel.plan.training.options import TrainingOptions, work_told
+from windtunnel.plan.training.parts import hours_text
 from windtunnel.plan.training.result import ChipTraining, Training, TrainingPlan
 from windtunnel.plan.training.run import Run
 from windtunnel.plan.training.search import Found, refusal, search
@@ -41,6 +42,8 @@ MOST_TOKENS = 1e16
 MOST_DAYS = 36_525.0
 NAIVE_MFU = 0.40
 """What is guessed of a well-run training without a model of it; shown beside."""
+LEAST_USEFUL = 0.01
+"""Share of the time below which a run is refused rather than told in years."""
 UNKNOWN_LOOP = 0.13
 """What is added to the spread (log) for a framework of which no run was published: how far those that were differ."""
 
@@ -137,6 +140,11 @@ def _at(at: Place, work: Work, tokens: float, days: float, options: TrainingOpti
     except (UnsupportedError, DoesNotFitError, InfeasibleError) as cannot:
         return ChipTraining(at.name, None, str(cannot))
     assert found.best is not None
+    failing = _failing(at, run, found.best, options)
+    if failing.goodput < LEAST_USEFUL:
+        every = hours_text(failing.mtbf_s)
+        stop = f"a checkpoint takes {hours_text(failing.checkpoint_s)}, a restart {hours_text(failing.restart_s)}"
+        return ChipTraining(at.name, None, f"it fails every {every} and hardly gets on: {stop}")
     return ChipTraining(at.name, training(at, run, found, tokens, options, book))
 
 
@@ -176,7 +184,7 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
     lasting = Estimate(
         useful_s / failing.goodput,
         useful_s * math.exp(-width) / failing.goodput_high,
-        useful_s * math.exp(width) / failing.goodput_low,
+        useful_s * math.exp(width) / failing.goodput_low if failing.goodput_low else math.inf,
         step.evidence,
     )
     hours = _scaled(lasting, chips / 3600.0)
