@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectorError, ClientSession, ClientTimeout
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.serve.fleet.fake import Fake, ask, body, fleet, text_of
+from tests.serve.fleet.fake import QUICK, Fake, Running, ask, body, entry, fleet, text_of
 from tests.serve.fleet.test_lying import GOOD, raw
 from windtunnel.serve.door.accounts import Accounts
 from windtunnel.serve.door.door import Door
 from windtunnel.serve.fleet.breaker import LEAST, LONGEST_OPEN_S, Breaker
 from windtunnel.serve.fleet.budget import A_SECOND, MOST_SAVED, RetryBudget
+from windtunnel.serve.fleet.file import Limits
+from windtunnel.serve.fleet.router import Router
+from windtunnel.serve.server import serve
 
 
 def test_a_circuit_opens_after_failures_in_a_row_and_is_tried_once_at_a_time() -> None:
@@ -200,5 +204,32 @@ def test_accounts_say_what_clients_saw(tmp_path: Path, stream: bool) -> None:
         assert len(whole) == seen["status 200"] - seen["broken"]
         assert all(record["backend"] == "a" and record["attempts"] >= 1 and record["prompt_tokens"] == 7 for record in whole)
         assert sum(record["status"] == 404 for record in records) == seen["status 404"] == 6
+
+    asyncio.run(run())
+
+
+def test_told_to_stop_it_ends_what_is_under_way_and_sends_the_queue_away() -> None:
+    async def run() -> None:
+        fake = Fake(gap_s=0.02)
+        await fake.start()
+        router = Router([entry("a", fake, most_in_flight=1)], Limits(**{**QUICK, "queue_time": 10.0}))
+        stop, address = asyncio.Event(), asyncio.get_running_loop().create_future()
+        serving = asyncio.create_task(serve(router.app(), "127.0.0.1", 0, address.set_result, stop=stop, grace_s=10.0))
+        async with ClientSession(timeout=ClientTimeout(total=20)) as session:
+            running = Running(await address, router, session)
+            first = asyncio.create_task(running.streamed(ask(max_tokens=20)))
+            await asyncio.sleep(0.1)
+            second = asyncio.create_task(running.streamed(ask(max_tokens=20)))
+            await asyncio.sleep(0.1)
+            assert router.admission.waiting == 1
+            stop.set()
+            status, events = await second
+            assert (status, events[0]["error"]["code"]) == (503, "overloaded")
+            status, events = await first
+            assert (status, len(text_of(events).split())) == (200, 20)
+            await serving
+            with pytest.raises(ClientConnectorError):
+                await running.status()
+        await fake.stop()
 
     asyncio.run(run())
