@@ -78,7 +78,7 @@ def test_prices_that_nobody_published_are_not_known(trained: Any) -> None:
     ("on", "told"),
     [
         ("h800-sxm:4096", "network of h800-sxm is described for 2,048 chips, not 4,096; --network-chips 4096"),
-        ("h100-sxm:8", r"does not fit on 8 h100-sxm: needs .* nearest that would do: \d+ chips"),
+        ("h100-sxm:64", r"does not fit on 64 h100-sxm: needs .* nearest that would do: \d+ chips"),
         ("atlas-300i-duo:64", "not known|cannot"),
     ],
 )
