@@ -33,6 +33,7 @@ from bench import (  # noqa: E402
     serving,
     simulate,
     speed,
+    steering,
     train_published,
     training,
 )
@@ -298,6 +299,19 @@ def _added(of: router.Added) -> str:
     return f"{whole} at {of.rate:g}/s" if of.first == of.whole else f"first token {first}, whole {whole} at {of.rate:g}/s"
 
 
+def steered() -> list[Line]:
+    cells = list(steering.compared())
+    for found in cells:
+        print(steering.told(found))
+    lines = []
+    fixed, most = [x.gain for x in cells], [x.gain_of_most for x in cells]
+    for what, gains in (("at a fixed load", fixed), ("at 90 % within targets", most)):
+        mean, reached = steering.mean(gains), sum(gain >= 1.25 for gain in gains)
+        told = f"{mean:.2f} x (geometric mean), worst {min(gains):.2f} x, {reached} of {len(gains)} at 1.25 x"
+        lines.append(Line(f"goodput of an unlike fleet {what}", ">= 1.25 x the best of three", told, "", mean >= 1.25))
+    return lines
+
+
 def pace() -> list[Line]:
     warm = speed.warm_prediction_ms()
     seconds, megabytes = speed.search()
@@ -334,6 +348,7 @@ def main() -> None:
             simulations,
             served_on_cpu,
             fleets,
+            steered,
             pace,
         ]
     )
