@@ -21,6 +21,7 @@ from windtunnel.plan.place import place
 from windtunnel.plan.training.beyond import beyond
 from windtunnel.plan.training.cluster import Cluster
 from windtunnel.plan.training.framework import framework
+from windtunnel.plan.training.options import TrainingOptions
 from windtunnel.plan.training.run import Run
 from windtunnel.plan.training.search import FixedLayout, search
 from windtunnel.plan.training.step import Step, Work
@@ -221,6 +222,22 @@ def whole_runs() -> list[Whole]:
     return found
 
 
+LLAMA_3 = ((8_192, 64, 1, 8_192, 0.43), (16_384, 128, 1, 8_192, 0.41), (16_384, 8, 16, 131_072, 0.38))
+"""Llama 3 405B as it was cut, TP8 and PP16: chips, replicas, context parallelism, tokens of a sequence, share of the peak.
+**Source:** arXiv 2407.21783, table 4 (recalled)."""
+
+
+def published_shares() -> list[tuple[float, float]]:
+    """(predicted, published) share of the peak of each of LLAMA_3; not in the fit."""
+    found = []
+    for chips, dp, cp, length, published in LLAMA_3:
+        cut = TrainingOptions(length=length, batch_tokens=2.0**24, fixed=FixedLayout(tp=8, pp=16, cp=cp, dp=dp))
+        run = train("meta-llama/Llama-3.1-405B", [f"h100-sxm:{chips}"], 1e12, options=cut).chips[0].training
+        assert run is not None
+        found.append((run.mfu, published))
+    return found
+
+
 def search_s() -> float:
     """CPU seconds of the search for Llama 3.1 405B on 16,384 chips."""
     start = time.process_time()
@@ -249,6 +266,8 @@ def compared() -> dict[str, float]:
         values[run.model] = run.predicted / run.published
         values[f"{run.model}_naive"] = run.naive / run.published
         print(f"{run.model} on {run.on}: {run.predicted:,.0f} chip-hours predicted, {run.published:,.0f} published ({run.of})")
+    for (chips, _, _, length, _), (mfu, published) in zip(LLAMA_3, published_shares(), strict=True):
+        print(f"Llama 3 405B on {chips:,} H100, {length:,} tokens: {mfu:.3f} of the peak predicted, {published} published")
     return values
 
 
