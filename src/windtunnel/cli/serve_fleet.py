@@ -61,40 +61,50 @@ def serve_fleet(model: str, said: dict[str, Any]) -> None:
 
 
 def speed_of(file: str, entry: BackendEntry) -> Speed | None:
-    """The predicted speed of a back end; None where the file does not say what it is. Raises the errors of the command for the
-    same words, with the file's name before them."""
-    from windtunnel.catalog.models import model as read_model
+    """The predicted speed of a back end; None where the file does not say what it is. Raises the errors that the command has for
+    the same words, with the file and the back end before them."""
     from windtunnel.serve.fleet.file import about
-    from windtunnel.serve.steer.table import table_of
 
-    if not entry.place:
-        return None
     try:
-        plain = _defaults()
-        plain["on"] = OnChip().convert(entry.place, None, None)
-        plain["engine"], plain["engine_version"] = entry.engine, entry.engine_version
-        known = entry.model or entry.called
-        try:
-            spec = read_model(known)
-        except WindtunnelError:
-            if not entry.alias or entry.kind == "virtual":
-                raise
-            known, spec = entry.alias, read_model(entry.alias)  # a path of its own, under a name that everybody knows
-        fleet, _ = fleet_of(known, spec, plain)
-        return table_of(fleet, plain["isl"], plain["osl"])
+        said = _said(entry)
+        if entry.kind == "serve" and not said.get("engine"):
+            from windtunnel.serve.engine.weights import find_weights
+
+            find_weights(entry.where)
+        return _speed(entry, said) if entry.place else None
     except WindtunnelError as error:
         raise about(file, entry, error) from None
     except click.ClickException as error:
-        raise about(file, entry, UnsupportedError(error.message)) from None
+        raise about(file, entry, UnsupportedError(error.format_message())) from None
+
+
+def _said(entry: BackendEntry) -> dict[str, Any]:
+    """What the options of ``serve`` are for the back end: those of its process, or none where it is elsewhere."""
+    from windtunnel.serve.fleet.children import arguments
+
+    return _context().command.make_context("serve", [] if entry.kind == "url" else list(arguments(entry))).params
+
+
+def _speed(entry: BackendEntry, said: dict[str, Any]) -> Speed:
+    from windtunnel.catalog.models import model as read_model
+    from windtunnel.serve.steer.table import table_of
+
+    if entry.kind != "virtual":
+        said = {**_context().command.make_context("serve", []).params, "on": OnChip().convert(entry.place, None, None)}
+        said |= {"engine": entry.engine, "engine_version": entry.engine_version}
+    known = entry.model or entry.called
+    try:
+        spec = read_model(known)
+    except WindtunnelError:
+        if not entry.alias or entry.kind == "virtual":
+            raise
+        known, spec = entry.alias, read_model(entry.alias)  # a path of its own, under a name that everybody knows
+    fleet, _ = fleet_of(known, spec, said)
+    return table_of(fleet, said["isl"], said["osl"])
 
 
 def _context() -> click.Context:
     return click.get_current_context()
-
-
-def _defaults() -> dict[str, Any]:
-    """Every option of ``serve`` as if none had been given."""
-    return _context().command.make_context("serve", []).params
 
 
 def _check_alone(said: dict[str, Any]) -> None:

@@ -144,6 +144,12 @@ LLAMA = "model = 'meta-llama/Llama-3.1-8B-Instruct'"
         (LEAST, ["--on", "h20"], "--on: does not go with --fleet, whose file says what is served and where"),
         (LEAST, ["--host", "0.0.0.0"], "--host: 0.0.0.0 is open to the network and asks for a key"),
         ("[[backend]]", [], "fleet.toml, [[backend]] 1 name: is missing"),
+        ("[[backend]]\nname = 'a'\nserve = 'nothing.gguf'", [], "fleet.toml, [[backend]] 'a': nothing.gguf: "),
+        (
+            "[[backend]]\nname = 'a'\nserve = 'x.gguf'\noptions = ['--sped', '2']",
+            [],
+            "[[backend]] 'a': No such option",
+        ),
     ],
 )
 def test_the_command_says_it_before_anything_is_started(

@@ -23,15 +23,20 @@ MOST_RESTARTS = 1000
 GRACE_S = 5.0
 
 
-def command(entry: BackendEntry, port: int, python: str = sys.executable) -> tuple[str, ...]:
-    """What serves the back end on a port of loopback."""
-    said = [python, "-m", "windtunnel", "serve", entry.model if entry.kind == "virtual" else entry.where]
+def arguments(entry: BackendEntry) -> tuple[str, ...]:
+    """What follows ``windtunnel serve`` for the back end, but for where it listens."""
+    said = [entry.model if entry.kind == "virtual" else entry.where]
     if entry.kind == "virtual":
         said += ["--on", entry.where]
         said += ["--engine", entry.engine] if entry.engine else []
         said += ["--engine-version", entry.engine_version] if entry.engine_version else []
     said += ["--name", entry.called] if entry.called else []
-    return (*said, *entry.options, "--host", HOST, "--port", str(port))
+    return (*said, *entry.options)
+
+
+def command(entry: BackendEntry, port: int, python: str = sys.executable) -> tuple[str, ...]:
+    """What serves the back end on a port of loopback."""
+    return (python, "-m", "windtunnel", "serve", *arguments(entry), "--host", HOST, "--port", str(port))
 
 
 class Children:
