@@ -13,15 +13,29 @@ from windtunnel.cli.deployment_options import deployment_options, serve_deployme
 from windtunnel.cli.door_options import door_options, print_new_key
 from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
+from windtunnel.cli.sections import Sectioned
 from windtunnel.cli.serve_process import process_options
 from windtunnel.cli.serve_real import real_options
 from windtunnel.errors import InvalidInputError, UnsupportedError
 
 MOST_SPEED = 10_000.0
 ISL, OSL = 1024, 256
+SECTIONS = {
+    "A real model": (
+        *("parallel", "context", "threads", "waiting", "quantize", "chat-template"),
+        *("python", "devices", "engine-flags"),
+    ),
+    "A simulated deployment": (
+        *("on", "prefill", "decode", "replicas", "prefill-replicas", "router", "speed", "isl", "osl", "text", "seed"),
+        *("precision", "kv-precision", "tp", "pp", "dp", "ep", "moe-tp", "prefill-tp", "kv-link", "engine-version"),
+        *("chunk-tokens", "max-running", "kv-tokens", "prefix-cache", "mtp-accept", "mtbf", "repair", "parameters"),
+    ),
+    "A deployment that plan wrote": ("deployment", "up", "down", "status"),
+    "Who may ask": ("keys", "new-key", "tls-cert", "tls-key", "cors", "accounts"),
+}
 
 
-@click.command()
+@click.command(cls=Sectioned, sections=SECTIONS)
 @click.argument("model", required=False, default="")
 @click.option("--doctor", is_flag=True, help="In place of MODEL: what accelerators are here, and which versions go together.")
 @click.option(
