@@ -49,7 +49,12 @@ class Endpoint:
         self.entry, self.limits, self.changed, self.moved, self._clock = entry, limits, changed, moved, clock
         self.base = ""
         self._urls: dict[str, URL] = {}
-        self.headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        self.headers = {  # all that aiohttp would add for each request by itself
+            "Content-Type": "application/json",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "User-Agent": "windtunnel",
+        }
         if entry.key:
             self.headers["Authorization"] = f"Bearer {entry.key}"
         own = entry.model if entry.kind == "url" else entry.called  # what is started here is told how to call it

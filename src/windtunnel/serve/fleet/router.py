@@ -94,7 +94,6 @@ class Router:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.limits.connect),
-            skip_auto_headers=("User-Agent", "Accept"),
             read_bufsize=STREAM_BUFFER_BYTES,
             trust_env=False,
         )
