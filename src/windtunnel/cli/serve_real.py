@@ -15,9 +15,6 @@ from windtunnel.cli.params import TOKENS
 from windtunnel.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from aiohttp import web
-
-    from windtunnel.serve.engine.start import Started
     from windtunnel.serve.engine.weights import Weights
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -85,21 +82,7 @@ def serve_real(model: str, said: dict[str, Any]) -> None:
     from windtunnel.serve.server import serve as listen
     from windtunnel.web.serve_page import serve_page
 
-    asyncio.run(listen(_app(started), said["host"], said["port"], ready, door=door, page=serve_page()))
-
-
-def _app(started: Started) -> web.Application:
-    from windtunnel.serve.api.app import Api
-    from windtunnel.serve.api.metrics import Metrics
-
-    app = Api(started.backend, Metrics(started.gauges), place=started.told).app()
-
-    async def join(_: web.Application) -> None:
-        if started.join is not None:
-            started.join()
-
-    app.on_startup.append(join)
-    return app
+    asyncio.run(listen(started.app(), said["host"], said["port"], ready, door=door, page=serve_page()))
 
 
 def _quantized(weights: Weights, kind: str | None) -> tuple[Weights, list[str]]:

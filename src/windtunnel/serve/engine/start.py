@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
 from windtunnel.errors import InvalidInputError, UnsupportedError
+from windtunnel.serve.api.app import Api
 from windtunnel.serve.api.backend import Backend
-from windtunnel.serve.api.metrics import Gauges
+from windtunnel.serve.api.metrics import Gauges, Metrics
 from windtunnel.serve.engine.choose import BOTH, GENAI, LLAMA, TRANSFORMERS
 from windtunnel.serve.engine.gguf import Head, read_head
 from windtunnel.serve.engine.hardware import cores
@@ -48,6 +51,17 @@ class Started:
     told: str
     join: Callable[[], object] | None = None
     notes: tuple[str, ...] = ()
+
+    def app(self) -> web.Application:
+        """The API over the back end, which is joined where it begins to serve."""
+        app = Api(self.backend, Metrics(self.gauges), place=self.told).app()
+
+        async def join(_: web.Application) -> None:
+            if self.join is not None:
+                self.join()
+
+        app.on_startup.append(join)
+        return app
 
 
 def start(weights: Weights, engine: str, wanted: Wanted, tell: Callable[[str], None]) -> Started:
