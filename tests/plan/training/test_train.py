@@ -114,3 +114,10 @@ def test_malformed_requests_are_refused_in_one_line(change: dict[str, Any], told
         train(**asked)
     assert isinstance(refused.value, InvalidInputError | UnknownNameError)
     assert "\n" not in str(refused.value)
+
+
+def test_chips_are_counted_in_whole_groups_of_experts(trained: Any) -> None:
+    run = trained("mistralai/Mixtral-8x7B-v0.1", "h100-sxm", 1e12, 20.0).chips[0].training
+    assert run.days.value <= 20.0
+    assert run.step.layout.stage_chips % run.step.layout.ep == 0
+    assert run.days.value > 15.0

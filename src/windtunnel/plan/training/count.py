@@ -63,15 +63,19 @@ def _fewest(run: Run, found: Found, days: float, lasting_days: Callable[[Step], 
     """The good layouts of ``found`` with as few replicas as are done in time; the one with the fewest chips."""
     assert found.best is not None
     best = found.best
-    for step in (found.best, *found.next):
-        low, high = 1, step.layout.dp
+    for step in found.next:
+        # replicas come in such numbers that experts and packages are whole
+        unit = math.lcm(step.layout.ep // math.gcd(step.layout.ep, step.layout.tp * step.layout.cp), run.devices)
+        low, high = 1, step.layout.dp // unit
+        if high < 1:
+            continue
         while low < high:
             middle = (low + high) // 2
-            if _in_time(run, step, middle, days, lasting_days) is not None:
+            if _in_time(run, step, middle * unit, days, lasting_days) is not None:
                 high = middle
             else:
                 low = middle + 1
-        tried = _in_time(run, step, high, days, lasting_days)
+        tried = _in_time(run, step, high * unit, days, lasting_days)
         if tried is not None and tried.layout.chips < best.layout.chips:
             best = tried
     return replace(found, best=best)

@@ -43,8 +43,8 @@ class FixedLayout:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The fastest step that fits, how many layouts were looked at, the smallest memory of those that do not fit, and those that
-    come next to the fastest."""
+    """The fastest step that fits, how many layouts were looked at, the smallest memory of those that do not fit, and the best
+    of each way of cutting the model, fastest first."""
 
     best: Step | None
     searched: int
@@ -77,10 +77,17 @@ def search(run: Run, chips: int, fixed: FixedLayout) -> Found:
                         tightest = step
             if found:
                 found.sort(key=lambda step: step.total_s / step.tokens)
-                return Found(found[0], searched, tightest, tuple(found[1:RUNNERS_UP]))
+                # of each way of cutting the model, the best
+                ways = {_way(step): step for step in reversed(found)}
+                others = [step for step in found if ways[_way(step)] is step]
+                return Found(found[0], searched, tightest, tuple(others[:RUNNERS_UP]))
     if not searched and refused is not None:
         raise refused
     return Found(None, searched, tightest)
+
+
+def _way(step: Step) -> tuple[int, int, int, int]:
+    return step.layout.tp, step.layout.cp, step.layout.pp, step.layout.ep
 
 
 def _check_fixed(run: Run, chips: int, fixed: FixedLayout) -> None:
