@@ -149,7 +149,7 @@ def test_dies_of_a_package_are_ranks(trained: Any) -> None:
     assert (package.chips, die.chips, package.step.layout.chips) == (32, 64, 64)
     assert package.step.memory.capacity == die.step.memory.capacity
     assert package.tokens_per_s_per_chip.value == pytest.approx(package.step.tokens_per_s / 32)
-    assert any("2 ranks a ascend-910c" in note for note in plan.notes)
+    assert any("2 ranks for each ascend-910c" in note for note in plan.notes)
 
 
 def test_a_network_that_no_source_gives_may_be_told() -> None:

@@ -33,7 +33,7 @@ def told(
         if run.precision != precision:
             said.insert(0, f"{at.chip.id} has no unit for {precision.upper()}: products run in {run.precision.upper()}")
         if cluster.devices > 1:
-            what = f"{cluster.devices} ranks a {at.chip.id}, each a {cluster.device.id}"
+            what = f"{cluster.devices} ranks for each {at.chip.id}, each of them one {cluster.device.id}"
             said.append(f"{what}: layout, step and memory are of those; tokens/s, hours and money of packages")
         if run.step.layout.chips > cluster.links.domain and not cluster.joined:
             said.append("no source says how many chips the network joins; it is taken to carry all of them at full rate")
