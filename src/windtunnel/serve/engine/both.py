@@ -126,6 +126,8 @@ class BothBackend:
 
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         genai, speeds = self.genai, self.speeds
+        if genai is not None and genai.ill():
+            genai = None  # llama.cpp serves on alone
         self._in_flight += 1
         self._asked = True
         try:
@@ -163,9 +165,11 @@ class BothBackend:
         assert self.genai is not None
         ids = self.genai.ids(asked, prompt)
         tokens = int(ids.shape[-1])
-        room = asked.most_tokens or self.genai.size.context - tokens
-        rest = replace(asked, most_tokens=max(1, room - made))
-        return self.genai.begin(rest, self.genai.followed(ids, said)), tokens
+        whole = self.genai.followed(ids, said)
+        most = asked.most_tokens or self.genai.size.context - tokens
+        room = self.genai.size.context - int(whole.shape[-1])  # text cut anew may be a few tokens more than were made
+        rest = replace(asked, most_tokens=max(1, min(most - made, room)))
+        return self.genai.begin(rest, whole), tokens
 
     def leave(self, steered: _Steered) -> None:
         self._movable.discard(steered)

@@ -106,6 +106,8 @@ class GenaiBackend:
 
     def begin(self, asked: Asked, ids: Any) -> _Answer:
         """An answer to the tokens. Raises RefusedError where they are too many."""
+        if self.ill():
+            raise overloaded(self.ill())
         tokens, answer, room = int(ids.shape[-1]), asked.most_tokens or 1, self.size.context
         if tokens + answer > room:
             raise RefusedError(
@@ -146,13 +148,20 @@ class GenaiBackend:
                 if running and self._pipeline.has_non_finished_requests():
                     self._pipeline.step()
                 running = [answer for answer in running if answer.follow()]
-                told = {answer.loop for answer in self._answers if answer.news}
-                for loop in told:
-                    loop.call_soon_threadsafe(self._deliver)
+                self._tell()
             self._ended.set_result(None)
         except BaseException as error:
             self._ended.set_exception(error)
+            for answer in list(self._answers):  # nobody makes the rest of them
+                answer.news.append(RefusedError("OpenVINO GenAI has ended", status=500, kind="server_error"))
+            self._tell()
             raise
+
+    def _tell(self) -> None:
+        """From the engine's thread: wakes whoever has something to read. The loop adds and drops answers meanwhile, so a copy
+        is gone through: making it is one step, which no other thread comes between."""
+        for loop in {answer.loop for answer in list(self._answers) if answer.news}:
+            loop.call_soon_threadsafe(self._deliver)
 
     def _deliver(self) -> None:
         for answer in list(self._answers):
@@ -193,8 +202,8 @@ class _Answer:
     def start(self, pipeline: Any, openvino: Any, number: int) -> None:
         try:
             self.handle = pipeline.add_request(number, openvino.Tensor(self._ids), self._config)
-        except RuntimeError as error:
-            self.fail(RefusedError((str(error).splitlines() or ["OpenVINO GenAI does not take the request"])[-1][:500]))
+        except (RuntimeError, TypeError, ValueError) as error:
+            self.news.append(RefusedError((str(error).splitlines() or ["OpenVINO GenAI does not take the request"])[-1][:500]))
 
     def follow(self) -> bool:
         """After a step: takes what there is. False once the answer is over."""

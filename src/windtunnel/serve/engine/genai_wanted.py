@@ -30,6 +30,8 @@ UNSERVED = (
 """Fields that would change the answer and that this engine is not asked for."""
 TEMPERATURE, TOP_K, TOP_P = 0.8, 40, 0.95
 """Where the client leaves them open: llama.cpp's, so that a model answers alike by either."""
+LEAST_TOP_P = 1e-6
+"""For 0, which OpenVINO does not take: the likeliest token alone."""
 _NUMBERS = {
     "temperature": (0.0, 100.0),
     "top_p": (0.0, 1.0),
@@ -67,7 +69,7 @@ def wanted(asked: Asked, most_tokens: int) -> dict[str, Any]:
         found["min_new_tokens"] = asked.least_tokens
     if temperature > 0:
         found["temperature"] = temperature
-        found["top_p"] = said["top_p"] or TOP_P
+        found["top_p"] = TOP_P if said["top_p"] is None else max(said["top_p"], LEAST_TOP_P)
         top_k = TOP_K if said["top_k"] is None else int(said["top_k"])
         if top_k > 0:
             found["top_k"] = top_k

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from windtunnel.serve.engine.llama_events import Reader
 from windtunnel.serve.engine.llama_server import LlamaServer, Size
 from windtunnel.serve.engine.llama_wanted import refuse_unserved, wanted
 
+LOG = logging.getLogger("windtunnel.serve")
 TEMPLATE_TOKENS = 2048
 """What a chat template may add to the bytes of the messages and tools without a count being worth its millisecond."""
 RETRY_S = 1.0
@@ -157,6 +159,9 @@ class _Answer:
             self._keep(self._reader.end())
         except (ValueError, RuntimeError) as error:  # what a template or a grammar does not take
             self._keep([RefusedError(_first_line(error))])
+        except Exception:  # nobody else would hear of it, and the client would wait for ever
+            LOG.exception("llama.cpp")
+            self._keep([RefusedError("an error of the server's own; its log says more", status=500, kind="server_error")])
         finally:
             self.begun = False
 
