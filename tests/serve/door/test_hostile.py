@@ -194,6 +194,24 @@ def test_bodies_together_fill_no_more_memory_than_they_may(front: Front) -> None
     at_rest(door)
 
 
+def test_a_body_whose_length_was_not_told_counts_as_it_is_once_it_has_come(front: Front) -> None:
+    """Else a few clients that send chunks would shut out everybody for as long as their answers take."""
+    door = a_door(most_bodies_bytes=1024)
+    sent = json.dumps({**COMPLETION, "max_tokens": 2000, "stream": True}).encode()
+
+    async def body(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(chunked(b"%x\r\n%b\r\n0\r\n\r\n" % (len(sent), sent)))
+        assert b" 200 " in await reader.readline()
+        assert (await ask(port, "POST", "/v1/completions", COMPLETION, Authorization=f"Bearer {KEY}")).status == 200
+        assert door._bodies_bytes == len(sent)
+        writer.close()
+        await asyncio.sleep(0.2)
+
+    at_the_door(front, door, body, Counting(gap_s=0.01), most_body_bytes=1000)
+    at_rest(door)
+
+
 def test_headers_that_do_not_end_end_the_connection(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "IDLE_S", 0.3)
     door = a_door()
