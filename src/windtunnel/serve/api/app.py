@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -89,8 +89,8 @@ class Api:
         return await self._answer(request, chat=False)
 
     async def _answer(self, request: web.Request, *, chat: bool) -> web.StreamResponse:
-        if (request.content_length or 0) > request.app._client_max_size:
-            raise web.HTTPRequestEntityTooLarge(request.app._client_max_size, request.content_length or 0)
+        if (request.content_length or 0) > request.client_max_size:
+            raise web.HTTPRequestEntityTooLarge(request.client_max_size, request.content_length or 0)
         asked = read_asked(read_body(await request.read()), chat=chat)
         served = [model.id for model in self.backend.models()]
         if asked.model not in served:
@@ -112,6 +112,7 @@ class Api:
                         open_ones.push_async_callback(generation.aclose)
                         generations.append(generation)
                 pieces = _merged(generations)
+                open_ones.push_async_callback(pieces.aclose)  # before them: it follows each in a task of its own
                 writer = Writer(asked, int(time.time()))
                 if asked.stream:
                     return await self._stream(request, writer, generations, watches, pieces)
@@ -200,7 +201,7 @@ async def _after(first: tuple[int, Piece] | None, rest: AsyncIterator[tuple[int,
             yield found
 
 
-async def _merged(generations: Sequence[Generation]) -> AsyncIterator[tuple[int, Piece]]:
+async def _merged(generations: Sequence[Generation]) -> AsyncGenerator[tuple[int, Piece]]:
     """The pieces of all, as they come, each with whose it is."""
     if len(generations) == 1:
         async for piece in generations[0]:

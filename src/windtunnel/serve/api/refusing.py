@@ -41,7 +41,7 @@ def of_exception(request: web.Request, error: Exception) -> RefusedError:
     if isinstance(error, RefusedError):
         return error
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        most = request.app._client_max_size
+        most = request.client_max_size
         return RefusedError(f"the body is larger than {most / 1024**2:g} MiB", status=413, code="request_too_large")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
