@@ -18,7 +18,14 @@ from windtunnel.serve.fleet.router import Router
 
 CHAT = "/v1/chat/completions"
 Answer = Callable[["Fake", dict[str, Any], asyncio.StreamWriter], Awaitable[None]]
-QUICK: dict[str, Any] = {"connect": 0.5, "first_token": 1.0, "between_tokens": 0.5, "whole": 3.0, "queue_time": 1.0, "health_every": 0.1}
+QUICK: dict[str, Any] = {
+    "connect": 0.5,
+    "first_token": 1.0,
+    "between_tokens": 0.5,
+    "whole": 3.0,
+    "queue_time": 1.0,
+    "health_every": 0.1,
+}
 
 
 def chunk(model: str, text: str | None, finish: str | None = None, **more: Any) -> bytes:
