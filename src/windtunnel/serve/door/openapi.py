@@ -253,7 +253,7 @@ def _asked_to_forward() -> Schema:
             **_STREAM_OPTIONS,
         },
         "AskedCompletion": {
-            **_object(("model", "prompt"), **shared, prompt={"anyOf": [_TEXT, _array(_ANY, minItems=1)]}),
+            **_object(("model", "prompt"), **shared, prompt={"anyOf": [_TEXT, _array(_ANY, minItems=1, maxItems=MOST_ANSWERS)]}),
             **_STREAM_OPTIONS,
         },
         "AskedEmbeddings": _object(("model", "input"), model=_MODEL, input={"anyOf": [_NAME, _array(_ANY, minItems=1)]}),

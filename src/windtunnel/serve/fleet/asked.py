@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from windtunnel.serve.api.asked import MOST_NAME, Prompt, read_body
+from windtunnel.serve.api.asked import MOST_ANSWERS, MOST_NAME, Prompt, read_body
 from windtunnel.serve.api.refusal import RefusedError
+from windtunnel.serve.virtual.tokens import count
 
 What = Literal["chat", "completion", "embeddings"]
 PATHS: dict[What, str] = {"chat": "/v1/chat/completions", "completion": "/v1/completions", "embeddings": "/v1/embeddings"}
@@ -17,7 +18,8 @@ PATHS: dict[What, str] = {"chat": "/v1/chat/completions", "completion": "/v1/com
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request to forward. usage_in_stream: the client wants the event that tells usage; answers: how many it asks for;
-    prompt: what counts as its beginning and length; body: everything, as it came."""
+    prompt: what counts as its beginning and length, the first of several; prompt_tokens: of all of them, as far as they can be
+    told; body: everything, as it came."""
 
     what: What
     model: str
@@ -26,6 +28,7 @@ class Asked:
     answers: int
     most_tokens: int | None
     prompt: Prompt
+    prompt_tokens: int
     body: Mapping[str, Any]
 
     @property
@@ -51,7 +54,7 @@ def read_asked(raw: bytes, what: What) -> Asked:
     if what == "embeddings":
         if not body.get("input") or not isinstance(body["input"], (str, list)):
             raise RefusedError("'input' has to be a string or an array, and not empty", param="input")
-        return Asked(what, model, False, False, 1, None, _input(body["input"]), body)
+        return Asked(what, model, False, False, 1, None, _input(body["input"]), _tokens(body["input"]), body)
     stream = body.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise RefusedError("'stream' has to be true or false", param="stream")
@@ -64,9 +67,13 @@ def read_asked(raw: bytes, what: What) -> Asked:
     answers = answers if isinstance(answers, int) and not isinstance(answers, bool) and answers > 0 else 1
     if what == "chat":
         prompt = _messages(body)
+        tokens = count(prompt)
     else:
         prompt, prompts = _prompt(body)
         answers *= prompts
+        tokens = _tokens(body["prompt"])
+    if answers > MOST_ANSWERS:
+        raise RefusedError(f"more than {MOST_ANSWERS:,} answers are asked for, which is the limit", param="n")
     return Asked(
         what=what,
         model=model,
@@ -75,6 +82,7 @@ def read_asked(raw: bytes, what: What) -> Asked:
         answers=answers,
         most_tokens=_most(body),
         prompt=prompt,
+        prompt_tokens=tokens,
         body=body,
     )
 
@@ -127,6 +135,15 @@ def _input(value: Any) -> Prompt:
     if isinstance(value, list):
         return Prompt("\n".join(item for item in value if isinstance(item, str)))
     return Prompt("")
+
+
+def _tokens(value: Any) -> int:
+    """Of all prompts together."""
+    if isinstance(value, list) and not _are_ids(value):
+        ids = sum(len(item) for item in value if isinstance(item, list))
+        text = "".join(item for item in value if isinstance(item, str))
+        return ids + count(Prompt(text)) if text else ids
+    return count(_input(value))
 
 
 def _are_ids(values: list[Any]) -> bool:
