@@ -42,6 +42,17 @@ def test_a_circuit_opens_after_failures_in_a_row_and_is_tried_once_at_a_time() -
     assert not breaker.failed(4.0)  # and counts from nothing
 
 
+def test_a_trial_whose_answer_begins_lets_others_in_before_it_ends() -> None:
+    breaker = Breaker(after=3, share=0.5, open_s=1.0)
+    _ = [breaker.failed(0.0) for _ in range(3)]
+    assert not breaker.began()  # of an answer from before it opened
+    breaker.taken()
+    assert breaker.began()
+    assert (breaker.state(1.0), breaker.lets(1.0)) == ("closed", True)
+    assert breaker.failed(2.0)  # the failures before it are not forgotten yet
+    assert (breaker.lets(3.9), breaker.lets(4.0)) == (False, True)
+
+
 def test_a_circuit_opens_for_a_share_of_failures_and_at_once_where_nobody_listens() -> None:
     breaker = Breaker(after=100, share=0.5, open_s=1.0)
     opened = []

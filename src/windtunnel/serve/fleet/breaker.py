@@ -47,6 +47,14 @@ class Breaker:
         if self._open:
             self._trial = True
 
+    def began(self) -> bool:
+        """An answer has begun to come: if there is a trial, others need not wait for its end, which may take minutes. What
+        failed before is remembered until an answer is whole. Whether that closed the circuit."""
+        closes = self._open and self._trial
+        if closes:
+            self._open = self._trial = False
+        return closes
+
     def dropped(self) -> None:
         """The request ended without telling anything of the back end: its client left, or asked wrongly."""
         self._trial = False

@@ -16,6 +16,10 @@ from windtunnel.serve.fleet.file import BackendEntry, Limits
 State = Literal["up", "starting", "draining", "broken", "down"]
 RATE_S = 10.0
 """The time over which tokens per second are told."""
+FEWEST_PIECES = 8
+"""Of a stream that tells how many tokens come in an event: shorter ones end with tokens that nobody sees."""
+MOST_A_PIECE = 16.0
+_KEPT = 0.9
 
 
 @dataclass(slots=True)
@@ -67,6 +71,7 @@ class Endpoint:
         self.why = ""
         self.quiet_until = 0.0
         self._tokens: deque[tuple[float, int]] = deque()
+        self._pieces = self._in_pieces = 0.0
 
     def _new_breaker(self) -> Breaker:
         return Breaker(self.limits.break_after, self.limits.break_share, self.limits.break_for)
@@ -148,6 +153,17 @@ class Endpoint:
         self.counts.prompt_tokens += prompt_tokens
         self._tokens.append((now, tokens))
         self._forget(now)
+
+    @property
+    def tokens_a_piece(self) -> float:
+        """Tokens of one event of its streams, at least one: several where the engine drafts tokens or gathers them."""
+        return min(max(self._in_pieces / self._pieces, 1.0), MOST_A_PIECE) if self._pieces else 1.0
+
+    def streamed(self, pieces: int, tokens: int) -> None:
+        """A streamed answer came in so many events with something in them; tokens: of it, as the back end counts them."""
+        if pieces >= FEWEST_PIECES:
+            self._pieces = _KEPT * self._pieces + pieces
+            self._in_pieces = _KEPT * self._in_pieces + min(tokens - 1, MOST_A_PIECE * pieces)  # the one that ends it is not seen
 
     def tokens_per_s(self) -> float:
         """Tokens of the answers that ended in the last seconds."""

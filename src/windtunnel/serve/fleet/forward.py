@@ -156,6 +156,7 @@ class Forwarding:
         out = b""
         response: web.StreamResponse | None = None
         first = last = 0.0
+        heard = 1  # tokens of one answer that steering knows of, once the first is there
         while True:
             data = await content.readany()
             if not data:
@@ -173,13 +174,15 @@ class Forwarding:
                 first = last = time.perf_counter()
                 self.visit.record.ttft_s = round(first - self.visit.begun_s, 6)
                 steering.first(grant.ticket)
-                if new > 1:
-                    steering.tokens(grant.ticket, new - 1)
+                if grant.endpoint.breaker.began():
+                    grant.endpoint.changed()
                 response = self.response = web.StreamResponse(headers=STREAM_HEADERS)
                 self.writing = True
                 await response.prepare(self.request)
-            elif new:
-                steering.tokens(grant.ticket, new)
+            each = int(events.pieces * grant.endpoint.tokens_a_piece) // asked.answers
+            if each > heard:
+                steering.tokens(grant.ticket, each - heard)
+                heard = each
             if events.done:
                 break  # the last events go with the end
             if out:
@@ -198,6 +201,8 @@ class Forwarding:
         if response is None:
             raise FailedError("a stream without an answer")
         self._account(events, first, last)
+        if events.usage is not None and self.visit.record.completion_tokens is not None:
+            grant.endpoint.streamed(self.pieces, self.visit.record.completion_tokens)
         if events.error is not None:
             await response.write(out)
             raise of_event(events.error, grant.endpoint.secrets, (model, asked.model))

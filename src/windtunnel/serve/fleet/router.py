@@ -200,11 +200,10 @@ class Router:
         visit.record.model, visit.record.stream = asked.model, asked.stream
         if not self.admission.serving(asked.model):
             raise unknown_model(asked.model, self.served())
-        wanted = Wanted(
-            asked.model, count(asked.prompt), segments(asked.prompt, SEGMENT_TOKENS), asked.most_tokens, streams=asked.stream
-        )
+        prompt, answer = asked.prompt, 1 if what == "embeddings" else asked.most_tokens
+        wanted = Wanted(asked.model, count(prompt), segments(prompt, SEGMENT_TOKENS), answer, streams=asked.stream)
         most = 0 if what == "embeddings" else None if asked.most_tokens is None else asked.most_tokens * asked.answers
-        visit.hold(wanted.prompt_tokens, most, asked.answers)
+        visit.hold(asked.prompt_tokens, most, asked.answers)
         self.budget.request()
         status = GONE
         try:
@@ -297,12 +296,13 @@ class Router:
             raise
         finally:
             if way.response is not None or ok:
-                record.prompt_tokens = wanted.prompt_tokens if record.prompt_tokens is None else record.prompt_tokens
+                record.prompt_tokens = way.asked.prompt_tokens if record.prompt_tokens is None else record.prompt_tokens
                 record.completion_tokens = way.pieces if record.completion_tokens is None else record.completion_tokens
                 endpoint.count(record.prompt_tokens, record.completion_tokens)
                 of.prompt_tokens.inc(record.prompt_tokens)
                 of.tokens.inc(record.completion_tokens)
-            self.admission.leave(grant, ok=ok, tokens=record.completion_tokens if ok else None)
+            each = None if record.completion_tokens is None else record.completion_tokens // way.asked.answers
+            self.admission.leave(grant, ok=ok, tokens=each if ok else None)
             if ok:
                 self._observe(of, visit)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from windtunnel.serve.api.refusal import RefusedError
 from windtunnel.serve.fleet.endpoint import Endpoint
 from windtunnel.serve.fleet.failure import FailedError
-from windtunnel.serve.steer.wanted import Seen, Spread
+from windtunnel.serve.steer.wanted import Spread
 
 if TYPE_CHECKING:
     from windtunnel.serve.fleet.router import Router
@@ -102,8 +102,8 @@ class Status:
             "tokens": counts.tokens,
             "prompt_tokens": counts.prompt_tokens,
             "tokens_per_s": round(endpoint.tokens_per_s(), 3),
-            "predicted": {"ttft_s": _mean(seen.predicted_ttft, seen), "tpot_s": _mean(seen.predicted_tpot, seen)},
-            "measured": {"ttft_s": _spread(seen.measured_ttft, seen), "tpot_s": _spread(seen.measured_tpot, seen)},
+            "predicted": {"ttft_s": _mean(seen.predicted_ttft), "tpot_s": _mean(seen.predicted_tpot)},
+            "measured": {"ttft_s": _spread(seen.measured_ttft), "tpot_s": _spread(seen.measured_tpot)},
             "learned": {"ttft": round(seen.learned_ttft, 4), "tpot": round(seen.learned_tpot, 4)},
             "cached_tokens": seen.cached_tokens,
             "price_per_h": entry.price_per_h,
@@ -117,8 +117,8 @@ class Status:
             "requests": endpoint.counts.requests,
             "failed": endpoint.counts.failed,
             "tokens_per_s": round(endpoint.tokens_per_s(), 3),
-            "predicted": {"ttft_s": _mean(seen.predicted_ttft, seen), "tpot_s": _mean(seen.predicted_tpot, seen)},
-            "measured": {"ttft_s": _mean(seen.measured_ttft, seen), "tpot_s": _mean(seen.measured_tpot, seen)},
+            "predicted": {"ttft_s": _mean(seen.predicted_ttft), "tpot_s": _mean(seen.predicted_tpot)},
+            "measured": {"ttft_s": _mean(seen.measured_ttft), "tpot_s": _mean(seen.measured_tpot)},
         }
 
     def gauges(self) -> Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]:
@@ -140,12 +140,16 @@ class Status:
         yield "windtunnel:fleet_waiting", "Requests that wait for a back end", [({}, float(self.router.admission.waiting))]
 
 
-def _mean(spread: Spread, seen: Seen) -> float | None:
+NOTHING = Spread()
+"""Of no answers: not one has streamed yet, or had a second token."""
+
+
+def _mean(spread: Spread) -> float | None:
     """None while nothing was seen: not known."""
-    return round(spread.mean, 6) if seen.answers else None
+    return None if spread == NOTHING else round(spread.mean, 6)
 
 
-def _spread(spread: Spread, seen: Seen) -> dict[str, float] | None:
-    if not seen.answers:
+def _spread(spread: Spread) -> dict[str, float] | None:
+    if spread == NOTHING:
         return None
     return {"mean": round(spread.mean, 6), "p50": round(spread.p50, 6), "p99": round(spread.p99, 6)}
