@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from windtunnel.errors import EngineError
+from windtunnel.errors import EngineError, WindtunnelError
 from windtunnel.serve.door.keys import VARIABLE
 from windtunnel.serve.fleet.endpoint import Endpoint
 from windtunnel.serve.fleet.file import BackendEntry
@@ -81,8 +81,8 @@ class Children:
             try:
                 await process.start()
                 break
-            except EngineError as error:
-                endpoint.gone(error.summary)
+            except (WindtunnelError, OSError) as error:
+                endpoint.gone(error.summary if isinstance(error, EngineError) else str(error))
                 self._tell(f"{error}")
             await asyncio.sleep(pause)
             pause = min(2.0 * pause, LONGEST_PAUSE_S)

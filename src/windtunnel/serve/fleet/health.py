@@ -73,7 +73,7 @@ class Health:
             why, refused = "does not answer", not endpoint.begun
         except aiohttp.ClientConnectorError as error:
             why, refused = f"cannot be reached: {reason(error)}", True
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
             why, refused = f"answers nonsense: {type(error).__name__}", False
         if endpoint.base != base:
             return  # it is elsewhere by now
@@ -90,7 +90,7 @@ class Health:
         status, _ = await self._got(endpoint, "/health")
         if status >= 500:
             return f"says that it is ill: status {status}"
-        if endpoint.healthy and endpoint.most_tokens is not None and status < 300 and endpoint.names:
+        if endpoint.healthy and status < 300 and endpoint.names:
             return ""
         status, body = await self._got(endpoint, "/v1/models")
         if status in (401, 403):
