@@ -80,6 +80,7 @@ def test_prices_that_nobody_published_are_not_known(trained: Any) -> None:
         ("h800-sxm:4096", "network of h800-sxm is described for 2,048 chips, not 4,096; --network-chips 4096"),
         ("h100-sxm:64", r"does not fit on 64 h100-sxm: needs .* nearest that would do: \d+ chips"),
         ("atlas-300i-duo:64", "not known|cannot"),
+        ("rtx-4090:8", r"does not fit on 8 rtx-4090: needs .*; on more, not known: scaleout.*; --network-gbps says it"),
     ],
 )
 def test_why_a_chip_will_not_do(on: str, told: str, trained: Any) -> None:
@@ -105,6 +106,9 @@ def test_why_a_chip_will_not_do(on: str, told: str, trained: Any) -> None:
         ({"options": TrainingOptions(fixed=FixedLayout(tp=3))}, "tp: 3 does not divide 32 query and 8 key-value heads"),
         ({"options": TrainingOptions(fixed=FixedLayout(pp=6))}, "pp: 6 does not divide 64 chips; nearest that would do: 4"),
         ({"options": TrainingOptions(fixed=FixedLayout(tp=2, cp=1, pp=2, dp=4))}, "dp: .* is 16, not 64 chips; .* 16"),
+        ({"options": TrainingOptions(fixed=FixedLayout(cp=3))}, "cp: 3 does not divide sequences of 8,192 tokens; .* 2"),
+        ({"options": TrainingOptions(batch_tokens=100)}, "100 tokens are less than a sequence of 8,192; .* 8192"),
+        ({"options": TrainingOptions(drafts=True)}, "mtp: .* has no layers of multi-token prediction"),
         ({"options": TrainingOptions(batch_tokens=8192 * 3, fixed=FixedLayout(dp=64))}, "batch: 3 sequences"),
     ],
 )
@@ -121,3 +125,27 @@ def test_chips_are_counted_in_whole_groups_of_experts(trained: Any) -> None:
     assert run.days.value <= 20.0
     assert run.step.layout.stage_chips % run.step.layout.ep == 0
     assert run.days.value > 15.0
+
+
+def test_more_chips_are_faster_where_the_batch_leaves_few_micro_batches(trained: Any) -> None:
+    """2,048 sequences over 1,280 groups of 16 stages: cut in two, they leave each replica enough to fill its pipeline."""
+    runs = [trained("meta-llama/Llama-3.1-405B", f"h100-sxm:{n}").chips[0].training for n in (12_288, 16_384, 20_480, 24_576)]
+    rates = [run.step.tokens_per_s for run in runs]
+    assert rates == sorted(rates)
+    assert runs[2].step.layout.cp > 1
+
+
+def test_experts_ranks_that_are_told_divide_experts_and_chips() -> None:
+    with pytest.raises(InvalidInputError, match="ep: 16 does not divide tp x cp x dp = 24; nearest that would do: 8"):
+        train("Qwen/Qwen3-30B-A3B", ["h100-sxm:24"], 1e12, options=TrainingOptions(fixed=FixedLayout(ep=16)))
+
+
+def test_energy_is_that_of_the_server_whose_electricity_is_paid(trained: Any) -> None:
+    """An eighth of an HGX H100's 10.2 kW at 80 % of it, times 1.3 for the data centre."""
+    run = trained("meta-llama/Llama-3.1-8B", "h100-sxm:64").chips[0].training
+    assert run.energy_kwh / run.chip_hours.value == pytest.approx(10.2 / 8 * 0.8 * 1.3, rel=1e-9)
+
+
+def test_a_batch_that_is_no_whole_number_of_sequences_is_rounded_and_said() -> None:
+    plan = train("meta-llama/Llama-3.1-8B", ["h100-sxm:8"], 1e12, options=TrainingOptions(batch_tokens=1e6))
+    assert "1,000,000 tokens a step are rounded to 122 sequences of 8,192." in plan.notes

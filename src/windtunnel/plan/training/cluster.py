@@ -41,6 +41,16 @@ class Cluster:
         """Prices on one device."""
         return CostModel(self.device, self.links)
 
+    @property
+    def power_w(self) -> tuple[float, bool] | None:
+        """(the most that one chip of the place draws, whether with its share of host and network): of the system, of the chip's
+        own server, else of the chip alone; None where no source says."""
+        own = [self.at.whole] if self.at.whole else [s for s in systems() if s.chip == self.at.chip.id and s.nodes == 1]
+        known = [s.value("power_w") / s.chips for s in own if s.has("power_w")]
+        if known:
+            return min(known), True
+        return (self.at.chip.value("tdp_w"), False) if self.at.chip.has("tdp_w") else None
+
     def check(self, count: int) -> None:
         """Raises InfeasibleError for more chips than the network is known to join."""
         if not self.joined or count <= self.joined:

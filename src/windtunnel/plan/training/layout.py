@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,10 +88,10 @@ def check(spec: ModelSpec, layout: Layout) -> None:
     for count in experts:
         if count % layout.ep:
             raise ParallelismError(
-                "ep", f"{layout.ep} does not divide {count} experts; nearest that would do: {_below(count, layout.ep)}"
+                "ep", f"{layout.ep} does not divide {count} experts; nearest that would do: {below(count, layout.ep)}"
             )
     if layout.stage_chips % layout.ep:
-        near = _below(layout.stage_chips, layout.ep)
+        near = below(math.gcd(layout.stage_chips, *experts), layout.ep)
         raise ParallelismError(
             "ep", f"{layout.ep} does not divide tp x cp x dp = {layout.stage_chips}; nearest that would do: {near}"
         )
@@ -101,6 +102,6 @@ def check(spec: ModelSpec, layout: Layout) -> None:
         )  # fmt: skip
 
 
-def _below(whole: int, most: int) -> int:
+def below(whole: int, most: int) -> int:
     """The largest divisor of ``whole`` up to ``most``."""
     return next(n for n in range(min(whole, most), 0, -1) if whole % n == 0)

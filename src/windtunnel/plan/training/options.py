@@ -54,6 +54,10 @@ def work_told(spec: ModelSpec, recipe: Recipe | None, options: TrainingOptions) 
     if spec.max_context and length > spec.max_context:
         raise InvalidInputError("sequence", f"{length:,} tokens are over {spec.id}'s context of {spec.max_context:,}")
     exact = bool(batch_tokens)
+    if exact and batch_tokens < length:
+        raise InvalidInputError(
+            "batch_tokens", f"{batch_tokens:,.0f} tokens are less than a sequence of {length:,}; nearest that would do: {length}"
+        )  # fmt: skip
     if not exact:
         batch_tokens = recipe.batch_tokens if recipe else USUAL_TOKENS
         taken.append(f"{batch_tokens / 1e6:,.3g} million tokens a step")
@@ -67,6 +71,8 @@ def work_told(spec: ModelSpec, recipe: Recipe | None, options: TrainingOptions) 
         drafts = recipe.drafts if recipe else False
         if drafts:
             taken.append("with multi-token prediction")
+    elif drafts and not spec.mtp_layers:
+        raise InvalidInputError("mtp", f"{spec.id} has no layers of multi-token prediction; leave it out")
     if precision not in PRECISIONS:
         raise UnknownNameError("precision", precision, PRECISIONS)
     if optimizer not in OPTIMIZERS:
@@ -77,4 +83,6 @@ def work_told(spec: ModelSpec, recipe: Recipe | None, options: TrainingOptions) 
         )
         notes.append(f"{', '.join(taken)}: {source}.")
     batch = max(round(batch_tokens / length), 1)
+    if exact and batch * length != batch_tokens:
+        notes.append(f"{batch_tokens:,.0f} tokens a step are rounded to {batch:,} sequences of {length:,}.")
     return Work(spec, length, batch, precision, optimizer, drafts, exact), notes

@@ -49,7 +49,7 @@ def layout_text(step: Step) -> str:
 
 def tokens_text(tokens: float) -> str:
     """``14.8 trillion``."""
-    for factor, name in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+    for factor, name in ((1e15, "quadrillion"), (1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
         if tokens >= factor:
             return f"{tokens / factor:,.4g} {name}"
     return f"{tokens:,.0f}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from windtunnel.errors import DoesNotFitError, InvalidInputError, ParallelismError
+from windtunnel.errors import DoesNotFitError, InvalidInputError, MissingFactError, ParallelismError
 from windtunnel.plan import words
 from windtunnel.plan.training.framework import SCHEDULES, Schedule
-from windtunnel.plan.training.layout import RECOMPUTE, Layout, Recompute, check
+from windtunnel.plan.training.layout import RECOMPUTE, Layout, Recompute, below, check
 from windtunnel.plan.training.run import Run
 from windtunnel.plan.training.step import Step
 
@@ -23,6 +23,8 @@ MOST_EP = 64
 RUNNERS_UP = 40
 LONG = 32_768
 """Tokens of a sequence from which context parallelism is tried before memory asks for it."""
+WAITING = 0.1
+"""Share of a step that stages wait from which it is tried as well: fewer replicas leave more micro-batches to each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,19 @@ class Found:
 
 
 def search(run: Run, chips: int, fixed: FixedLayout) -> Found:
-    """The fastest layout of ``run`` on ``chips``. What needs more exchanges to save memory is tried where nothing less fits:
-    splitting more over replicas, then cutting sequences. Raises ParallelismError where what was fixed divides nothing."""
+    """The fastest layout of ``run`` on ``chips``.
+
+    What needs more exchanges to save memory is tried where nothing less fits: splitting more over replicas, then cutting
+    sequences (these also where stages would wait for long). Raises ParallelismError where what was fixed divides nothing.
+    """
     _check_fixed(run, chips, fixed)
     found: list[Step] = []
     searched, tightest = 0, None
     refused: InvalidInputError | None = None
     for contexts in ((fixed.cp,),) if fixed.cp else (CONTEXTS,) if run.work.length >= LONG else ((1,), CONTEXTS[1:]):
+        if found and not _waits(min(found, key=_pace)):
+            break
+        before = len(found)
         for zero in run.loop.zero if fixed.zero is None else (fixed.zero,):
             for shape in shapes(run, chips, fixed, contexts):
                 try:
@@ -75,15 +83,26 @@ def search(run: Run, chips: int, fixed: FixedLayout) -> Found:
                         found.append(step)
                     elif tightest is None or step.memory.total < tightest.memory.total:
                         tightest = step
-            if found:
-                found.sort(key=lambda step: step.total_s / step.tokens)
-                # of each way of cutting the model, the best
-                ways = {_way(step): step for step in reversed(found)}
-                others = [step for step in found if ways[_way(step)] is step]
-                return Found(found[0], searched, tightest, tuple(others[:RUNNERS_UP]))
+            if len(found) > before:
+                break
+    if found:
+        found.sort(key=_pace)
+        # of each way of cutting the model, the best
+        ways = {_way(step): step for step in reversed(found)}
+        others = [step for step in found if ways[_way(step)] is step]
+        return Found(found[0], searched, tightest, tuple(others[:RUNNERS_UP]))
     if not searched and refused is not None:
         raise refused
     return Found(None, searched, tightest)
+
+
+def _pace(step: Step) -> float:
+    """Seconds a token."""
+    return step.total_s / step.tokens
+
+
+def _waits(step: Step) -> bool:
+    return step.bubble_s > WAITING * step.accounted_s
 
 
 def _way(step: Step) -> tuple[int, int, int, int]:
@@ -95,12 +114,16 @@ def _check_fixed(run: Run, chips: int, fixed: FixedLayout) -> None:
     check(
         run.work.spec, Layout(tp=fixed.tp or 1, pp=fixed.pp or 1, ep=fixed.ep or 1, dp=(fixed.ep or 1), chunks=fixed.chunks or 1)
     )
+    if fixed.cp and run.work.length % fixed.cp:
+        near = below(run.work.length, fixed.cp)
+        told = f"{fixed.cp} does not divide sequences of {run.work.length:,} tokens; nearest that would do: {near}"
+        raise ParallelismError("cp", told)
     whole = 1
     for name in ("tp", "cp", "pp", "dp"):
         degree = getattr(fixed, name) or 1
         if chips % (whole * degree):
             left = chips // whole
-            near = next(n for n in range(min(left, degree), 0, -1) if left % n == 0)
+            near = below(left, degree)
             raise ParallelismError(name, f"{degree} does not divide {left:,} chips; nearest that would do: {near}")
         whole *= degree
     if whole != chips and fixed.tp and fixed.cp and fixed.pp and fixed.dp:
@@ -115,7 +138,7 @@ def shapes(run: Run, chips: int, fixed: FixedLayout, contexts: tuple[int, ...]) 
     experts = max((layer.ffn.experts for layer in spec.layers if layer.ffn is not None), default=0)
     for tp in (fixed.tp,) if fixed.tp else _powers(min(domain, MOST_TP)):
         for cp in contexts:
-            if chips % (tp * cp):
+            if chips % (tp * cp) or run.work.length % cp:
                 continue
             rest = chips // (tp * cp)
             for pp in (fixed.pp,) if fixed.pp else _divisors(rest, min(spec.n_layers, MOST_PP)):
@@ -173,6 +196,9 @@ def refusal(found: Found, run: Run, chips: int, fixed: FixedLayout, most: int) -
                 return DoesNotFitError(f"{where}; nearest that would do: {more // run.devices:,} chips")
         except InvalidInputError:
             continue
+        except MissingFactError as unknown:
+            hint = "; --network-gbps says it" if unknown.field == "scaleout_bytes_per_s" else ""
+            return DoesNotFitError(f"{where}; on more, {unknown}{hint}")
     return DoesNotFitError(f"{where}; nor on any number of chips that was tried, up to {run.told(more)}")
 
 

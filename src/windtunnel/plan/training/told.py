@@ -35,6 +35,8 @@ def told(
         if cluster.devices > 1:
             what = f"{cluster.devices} ranks for each {at.chip.id}, each of them one {cluster.device.id}"
             said.append(f"{what}: layout, step and memory are of those; tokens/s, hours and money of packages")
+        if cluster.power_w is not None and not cluster.power_w[1]:
+            said.append("energy is the chips' alone: no source says what their hosts draw")
         if run.step.layout.chips > cluster.links.domain and not cluster.joined:
             said.append("no source says how many chips the network joins; it is taken to carry all of them at full rate")
         for line in said:

@@ -173,7 +173,7 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
     """The fastest step as a run: days, chip-hours, failures, money and energy."""
     step = found.best
     assert step is not None
-    spec, chip = run.work.spec, at.chip
+    spec = run.work.spec
     ranks, chips = step.layout.chips, step.layout.chips // run.devices
     failing = _failing(at, run, step, options)
     # not less than published runs were off by; wider where the operators are known less well than those of these runs
@@ -192,7 +192,7 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
     wide = run.costs.machine(run.costs.wide).flops_per_s
     own = run.costs.machine(run.costs.running(run.work.precision)).flops_per_s
     usd = _scaled(hours, at.price.fact.value) if at.price is not None else None
-    power_w = at.power_w or (chip.value("tdp_w") * book.terms.load if chip.has("tdp_w") else None)
+    power = _cluster(at, options).power_w
     return Training(
         chips=chips,
         framework=run.loop.id,
@@ -206,7 +206,7 @@ def training(at: Place, run: Run, found: Found, tokens: float, options: Training
         chip_hours=hours,
         failures=failing,
         usd=usd,
-        energy_kwh=hours.value * power_w * book.terms.pue / 1e3 if power_w else None,
+        energy_kwh=hours.value * power[0] * book.terms.load * book.terms.pue / 1e3 if power else None,
         price_basis=price_text(at.price),
         searched=found.searched,
         naive_days=6.0 * spec.active_parameters * tokens / (NAIVE_MFU * wide * ranks) / DAY,
