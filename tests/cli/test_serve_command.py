@@ -52,6 +52,11 @@ def test_the_official_client_streams_from_the_command() -> None:
         ([MODEL, "--on", "h200000"], "unknown chip or system 'h200000'; nearest: "),
         ([MODEL, "--on", "h20", "--speed", "0"], "--speed"),
         ([MODEL, "--on", "h20", "--port", "99999"], "99999 is not in the range"),
+        ([MODEL, "--on", "h20", "--parallel", "4"], "--parallel: is for a real model, and --on simulates one; leave it out"),
+        ([MODEL, "--speed", "2"], "--speed: is for a simulated deployment: add --on CHIP:N, or leave it out"),
+        ([MODEL, "--prefill-pp", "2"], "--prefill-pp: is for a simulated deployment: add --on CHIP:N, or leave it out"),
+        (["--new-key", "ci", MODEL], f"--new-key: makes a key and serves nothing; leave '{MODEL}' out"),
+        (["--fleet", "."], ".: cannot be read: Is a directory"),
         ([MODEL, "--on", "h20", "--host", "256.1.1.1"], "256.1.1.1:8000: cannot be listened on: "),
     ],
 )

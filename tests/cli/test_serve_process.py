@@ -97,6 +97,7 @@ def test_an_engine_that_does_not_start_is_told_with_its_last_words(python: str, 
             ("--engine", "transformers", "--python", "x"),
             "--python: is for vLLM and SGLang, and transformers serves",
         ),
+        (("--engine", "transformers", "--ep", "2"), "--ep: is for vLLM and SGLang, and transformers serves here; leave it out"),
         (("--engine", "transformers", "--devices", "0,1"), "--devices: transformers takes one device; name one"),
     ],
 )
@@ -105,3 +106,8 @@ def test_mistakes_are_told_in_a_line(
 ) -> None:
     assert run(["serve", model, *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_flags_that_a_shell_could_not_read_are_told(python: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serve", model, "--engine", "vllm", "--python", python, "--engine-flags", "--x 'y"]) == 2
+    assert "--engine-flags: '--x 'y' cannot be read: no closing quotation" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from windtunnel.cli.sections import given
 from windtunnel.errors import InvalidInputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,6 +24,7 @@ _OPTIONS = (
     click.option("--down", is_flag=True, help="With --deployment: take it down."),
     click.option("--status", is_flag=True, help="With --deployment: what runs; the exit status is 1 unless all is healthy."),
 )
+_STEPS = ("up", "down", "status")
 _PASSED_ON = ("keys", "tls_cert", "tls_key", "accounts", "cors")
 """Options of the router that runs here."""
 
@@ -37,7 +39,7 @@ def deployment_options(command: Command) -> Command:
 def serve_deployment_if_asked(model: str, said: dict[str, Any]) -> int | None:
     """The exit status of ``--deployment``, None where it was not given; takes its options out of ``said``."""
     folder = said.pop("deployment")
-    asked = [name for name in ("up", "down", "status") if said.pop(name)]
+    asked = [name for name in _STEPS if said.pop(name)]
     if folder is None:
         if asked:
             raise InvalidInputError(f"--{asked[0]}", "is for a deployment that was written; add --deployment DIR")
@@ -46,22 +48,18 @@ def serve_deployment_if_asked(model: str, said: dict[str, Any]) -> int | None:
         raise InvalidInputError("--deployment", f"serves the model that it was planned for; leave {model} out")
     if len(asked) > 1:
         raise InvalidInputError(f"--{asked[1]}", f"does not go together with --{asked[0]}")
-    _check_alone(said, with_router=not asked)
+    _check_alone(with_router=not asked)
     from windtunnel.cli.serve_deployment import serve_deployment
 
     return serve_deployment(folder, asked[0] if asked else "", said["host"], said["port"], _words(said))
 
 
-def _check_alone(said: dict[str, Any], *, with_router: bool) -> None:
+def _check_alone(*, with_router: bool) -> None:
     """Raises InvalidInputError for an option that the folder says, or that changes nothing."""
-    context = click.get_current_context()
-    for parameter in context.command.params:
-        name = parameter.name
-        if name is None or name not in said or (with_router and name in ("host", "port", *_PASSED_ON)):
-            continue
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+    for name, option in given(click.get_current_context()):
+        if name not in ("deployment", *_STEPS) and not (with_router and name in ("host", "port", *_PASSED_ON)):
             why = "whose folder says what is served and where" if with_router else "which starts no router here"
-            raise InvalidInputError(parameter.opts[-1], f"does not go with --deployment, {why}")
+            raise InvalidInputError(option, f"does not go with --deployment, {why}")
 
 
 def _words(said: dict[str, Any]) -> list[str]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+
+
+def given(context: click.Context) -> Iterator[tuple[str, str]]:
+    """The options that were typed: the name of each parameter, and the option as it is written."""
+    for parameter in context.command.params:
+        name = parameter.name
+        if name is not None and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            yield name, parameter.opts[-1]
 
 
 class Sectioned(click.Command):

@@ -14,25 +14,13 @@ from windtunnel.cli.door_options import door_options, print_new_key
 from windtunnel.cli.fleet_options import fleet_options, on_options
 from windtunnel.cli.params import TOKENS, Rate, json_option
 from windtunnel.cli.sections import Sectioned
+from windtunnel.cli.serve_kinds import SECTIONS, check_kind
 from windtunnel.cli.serve_process import process_options
 from windtunnel.cli.serve_real import real_options
 from windtunnel.errors import InvalidInputError, UnsupportedError
 
 MOST_SPEED = 10_000.0
 ISL, OSL = 1024, 256
-SECTIONS = {
-    "A real model": (
-        *("parallel", "context", "threads", "waiting", "quantize", "chat-template"),
-        *("python", "devices", "engine-flags"),
-    ),
-    "A simulated deployment": (
-        *("on", "prefill", "decode", "replicas", "prefill-replicas", "router", "speed", "isl", "osl", "text", "seed"),
-        *("precision", "kv-precision", "tp", "pp", "dp", "ep", "moe-tp", "prefill-tp", "kv-link", "engine-version"),
-        *("chunk-tokens", "max-running", "kv-tokens", "prefix-cache", "mtp-accept", "mtbf", "repair", "parameters"),
-    ),
-    "A deployment that plan wrote": ("deployment", "up", "down", "status"),
-    "Who may ask": ("keys", "new-key", "tls-cert", "tls-key", "cors", "accounts"),
-}
 
 
 @click.command(cls=Sectioned, sections=SECTIONS)
@@ -84,6 +72,8 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
             raise InvalidInputError("--doctor", "looks at this machine, whatever the model; leave MODEL out")
         sys.exit(print_doctor(as_json))
     if said["new_key"]:
+        if model:
+            raise InvalidInputError("--new-key", f"makes a key and serves nothing; leave '{model}' out")
         print_new_key(said["new_key"])
         return
     if as_json:
@@ -99,8 +89,10 @@ def serve(model: str, doctor: bool, as_json: bool, **said: Any) -> None:
         return
     if not model:
         raise InvalidInputError("model", "is missing: which one to serve; `windtunnel models` lists what is known")
+    simulated = bool(said["on"] or said["prefill"] or said["decode"])
+    check_kind(click.get_current_context(), simulated=simulated)
     _needs_http()
-    if not (said["on"] or said["prefill"] or said["decode"]):
+    if not simulated:
         from windtunnel.cli.serve_real import serve_real
 
         serve_real(model, said)

@@ -13,6 +13,8 @@ import click
 from windtunnel.cli.door_options import door_of
 from windtunnel.cli.fleet_options import fleet_of
 from windtunnel.cli.params import OnChip
+from windtunnel.cli.sections import given
+from windtunnel.cli.serve_kinds import check_kind
 from windtunnel.errors import InvalidInputError, UnsupportedError, WindtunnelError
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ def serve_fleet(model: str, said: dict[str, Any]) -> None:
     """Serves the fleet that the file says, until it is interrupted."""
     if model:
         raise InvalidInputError("--fleet", f"serves what its file says; leave '{model}' out, or write it there as a [[backend]]")
-    _check_alone(said)
+    _check_alone()
     from windtunnel.serve.fleet.file import read_fleet_file
     from windtunnel.serve.fleet.loop import new_event_loop
     from windtunnel.serve.fleet.router import Router
@@ -66,7 +68,10 @@ def speed_of(file: str, entry: BackendEntry) -> Speed | None:
     from windtunnel.serve.fleet.file import about
 
     try:
-        said = _said(entry)
+        context = _made(entry)
+        said = context.params
+        if entry.kind != "url":
+            check_kind(context, simulated=entry.kind == "virtual")
         if entry.kind == "serve" and not said.get("engine"):
             from windtunnel.serve.engine.weights import find_weights
 
@@ -78,11 +83,11 @@ def speed_of(file: str, entry: BackendEntry) -> Speed | None:
         raise about(file, entry, UnsupportedError(error.format_message())) from None
 
 
-def _said(entry: BackendEntry) -> dict[str, Any]:
-    """What the options of ``serve`` are for the back end: those of its process, or none where it is elsewhere."""
+def _made(entry: BackendEntry) -> click.Context:
+    """The options of ``serve`` for the back end: those of its process, or none where it is elsewhere."""
     from windtunnel.serve.fleet.children import arguments
 
-    return _context().command.make_context("serve", [] if entry.kind == "url" else list(arguments(entry))).params
+    return _context().command.make_context("serve", [] if entry.kind == "url" else list(arguments(entry)))
 
 
 def _speed(entry: BackendEntry, said: dict[str, Any]) -> Speed:
@@ -107,15 +112,11 @@ def _context() -> click.Context:
     return click.get_current_context()
 
 
-def _check_alone(said: dict[str, Any]) -> None:
+def _check_alone() -> None:
     """Raises InvalidInputError for an option that the file says, or that changes nothing."""
-    context = _context()
-    for parameter in context.command.params:
-        name = parameter.name
-        if name is None or name in OWN or name not in said:
-            continue
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise InvalidInputError(parameter.opts[-1], "does not go with --fleet, whose file says what is served and where")
+    for name, option in given(_context()):
+        if name not in OWN:
+            raise InvalidInputError(option, "does not go with --fleet, whose file says what is served and where")
 
 
 def _told(line: str) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MOST_DEVICES = 1024
+CALLED = {"both": "llama.cpp with OpenVINO", "openvino": "OpenVINO"}
+"""Engines in this process, where their own name would read oddly."""
 
 
 class DeviceNumbers(click.ParamType):  # type: ignore[type-arg]  # generic only in click 8.4 and later
@@ -76,15 +78,17 @@ def device_of(engine: str, said: dict[str, Any]) -> str:
     """
     from windtunnel.serve.engine.choose import TRANSFORMERS
 
-    for name in ("python", "engine_flags"):
+    called = CALLED.get(engine, engine)
+    for name in ("python", "engine_flags", "tp", "pp", "dp", "moe_ep"):
         if said[name]:
-            raise InvalidInputError(f"--{name.replace('_', '-')}", f"is for vLLM and SGLang, and {engine} serves; leave it out")
+            option = f"--{name.removeprefix('moe_').replace('_', '-')}"
+            raise InvalidInputError(option, f"is for vLLM and SGLang, and {called} serves here; leave it out")
     devices: tuple[int, ...] = said["devices"]
     if not devices:
         return ""
     if engine != TRANSFORMERS or len(devices) > 1:
         what = "takes one device" if engine == TRANSFORMERS else "serves on the CPU"
-        raise InvalidInputError("--devices", f"{engine} {what}; " + ("name one" if engine == TRANSFORMERS else "leave it out"))
+        raise InvalidInputError("--devices", f"{called} {what}; " + ("name one" if engine == TRANSFORMERS else "leave it out"))
     from windtunnel.serve.engine.transformers.loaded import best_device
 
     kind = best_device()
@@ -147,13 +151,17 @@ def _wish(model: str, candidate: Candidate, said: dict[str, Any]) -> tuple[Wish,
         if weights.form != SAFETENSORS:
             raise InvalidInputError(model, f"is {weights.form}, and {candidate.engine} is given safetensors")
         facts, path, name = read_facts(weights.path), str(weights.path), weights.name
+    try:
+        flags = tuple(shlex.split(said["engine_flags"]))
+    except ValueError as error:
+        raise InvalidInputError("--engine-flags", f"'{said['engine_flags']}' cannot be read: {str(error).lower()}") from None
     devices: tuple[int, ...] = said["devices"]
     here = [one.memory_bytes for at, one in enumerate(candidate.devices) if not devices or at in devices]
     pp, dp = said["pp"] or 1, said["dp"] or 1
     tp = said["tp"] or tensor_parallel(facts, here, pp * dp)
     return Wish(
         path, said["name"] or name, tp, pp, dp, said["moe_ep"] or 1, devices, int(said["context"] or 0), said["parallel"] or 0,
-        tuple(shlex.split(said["engine_flags"])),
+        flags,
     ), facts.experts  # fmt: skip
 
 

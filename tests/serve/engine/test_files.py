@@ -80,7 +80,8 @@ def test_weights_are_found_by_what_is_there(tmp_path: Path, monkeypatch: pytest.
         ("none/such.gguf", "there is no such file or folder"),
         ("./none", "there is no such file or folder"),
         ("pickled.bin", "is pickled, and unpickling runs whatever is inside; take the model as .safetensors or .gguf"),
-        ("old", "is pickled"),
+        ("old", "holds pytorch_model.bin, which is pickled"),
+        ("stray", "holds no model: there is no .gguf file, no openvino_model.xml, and no config.json; b.pkl is pickled"),
         ("zip.gguf", "is no GGUF file"),
         ("two", "holds 2 GGUF files; name one: a.gguf, b.gguf"),
         ("empty", "holds no model: there is no .gguf file, no openvino_model.xml, and no config.json"),
@@ -92,7 +93,12 @@ def test_what_is_no_model_is_told_in_one_line(said: str, why: str, tmp_path: Pat
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     Path("pickled.bin").write_bytes(b"\x80")
     Path("zip.gguf").write_bytes(b"PK")
-    for name, files in {"old": ["config.json", "pytorch_model.bin"], "two": ["a.gguf", "b.gguf"], "empty": []}.items():
+    for name, files in {
+        "old": ["config.json", "pytorch_model.bin"],
+        "two": ["a.gguf", "b.gguf"],
+        "empty": [],
+        "stray": ["b.pkl"],
+    }.items():
         Path(name).mkdir()
         for file in files:
             Path(name, file).write_bytes(b"GGUF")

@@ -146,6 +146,16 @@ LLAMA = "model = 'meta-llama/Llama-3.1-8B-Instruct'"
         ("[[backend]]", [], "fleet.toml, [[backend]] 1 name: is missing"),
         ("[[backend]]\nname = 'a'\nserve = 'nothing.gguf'", [], "fleet.toml, [[backend]] 'a': nothing.gguf: "),
         (
+            "[[backend]]\nname = 'a'\nserve = 'x.gguf'\noptions = ['--speed', '2']",
+            [],
+            "fleet.toml, [[backend]] 'a': --speed: is for a simulated deployment",
+        ),
+        (
+            f"[[backend]]\nname = 'a'\nvirtual = 'h20'\n{LLAMA}\noptions = ['--threads', '2']",
+            [],
+            "fleet.toml, [[backend]] 'a': --threads: is for a real model, and --on simulates one; leave it out",
+        ),
+        (
             "[[backend]]\nname = 'a'\nserve = 'x.gguf'\noptions = ['--sped', '2']",
             [],
             "[[backend]] 'a': No such option",

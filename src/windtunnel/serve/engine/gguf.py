@@ -95,7 +95,9 @@ def read_head(path: Path) -> Head:
             return _head(_Reader(whole))
     except OSError as error:
         raise InvalidInputError(str(path), error.strerror or str(error)) from None
-    except (struct.error, ValueError) as error:
+    except struct.error:
+        raise InvalidInputError(str(path), "is no whole GGUF file (it ends early)") from None
+    except ValueError as error:
         raise InvalidInputError(str(path), f"is no whole GGUF file ({error})") from None
 
 

@@ -53,8 +53,9 @@ def _could_be_name(said: str) -> bool:
     return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", said)) and not said.endswith((".gguf", ".safetensors", *PICKLES))
 
 
-def _pickled(said: str) -> InvalidInputError:
-    return InvalidInputError(said, "is pickled, and unpickling runs whatever is inside; take the model as .safetensors or .gguf")
+def _pickled(said: str, of: str = "") -> InvalidInputError:
+    what = f"holds {of}, which is pickled" if of else "is pickled"
+    return InvalidInputError(said, f"{what}, and unpickling runs whatever is inside; take the model as .safetensors or .gguf")
 
 
 def _of_file(path: Path, said: str) -> Weights:
@@ -72,7 +73,10 @@ def _of_file(path: Path, said: str) -> Weights:
 
 
 def _of_folder(folder: Path, said: str, name: str) -> Weights:
-    names = sorted(file.name for file in folder.iterdir())
+    try:
+        names = sorted(file.name for file in folder.iterdir())
+    except OSError as error:
+        raise InvalidInputError(said, f"cannot be read: {error.strerror or error}") from None
     if "openvino_model.xml" in names:
         return Weights(folder, OPENVINO, name, said)
     ggufs = [n for n in names if n.endswith(".gguf") and (_FIRST_PART.search(n) or not _LATER_PART.search(n))]
@@ -82,10 +86,12 @@ def _of_folder(folder: Path, said: str, name: str) -> Weights:
         raise InvalidInputError(said, f"holds {len(ggufs)} GGUF files; name one: {', '.join(ggufs[:8])}")
     if "config.json" in names and any(n.endswith(".safetensors") for n in names):
         return Weights(folder, SAFETENSORS, name, said)
-    if any(n.endswith(PICKLES) for n in names):
-        raise _pickled(said)
+    pickled = next((n for n in names if n.endswith(PICKLES)), "")
+    if pickled and "config.json" in names:
+        raise _pickled(said, pickled)
     missing = ".safetensors" if "config.json" in names else "config.json"
-    raise InvalidInputError(said, f"holds no model: there is no .gguf file, no openvino_model.xml, and no {missing}")
+    beside = f"; {pickled} is pickled, and is not read" if pickled else ""
+    raise InvalidInputError(said, f"holds no model: there is no .gguf file, no openvino_model.xml, and no {missing}{beside}")
 
 
 def _package(said: str) -> Path | None:

@@ -114,7 +114,7 @@ def read_fleet_file(path: Path, environment: Mapping[str, str] = os.environ) -> 
     except tomllib.TOMLDecodeError as error:
         raise InvalidInputError(path.name, f"is not TOML: {error}")
     except OSError as error:
-        raise InvalidInputError(path.name, f"cannot be read: {error.strerror or error}")
+        raise InvalidInputError(str(path), f"cannot be read: {error.strerror or error}")
     except (UnicodeDecodeError, RecursionError) as error:
         raise InvalidInputError(path.name, f"cannot be read: {error}")
     if "backend" not in content and any(table in content for table in PURCHASES):
