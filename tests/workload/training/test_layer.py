@@ -118,3 +118,29 @@ def test_weights_of_all_ranks_are_the_models() -> None:
             numbers = layer_numbers(spec, layer, tp, ep, etp)
             total += layer.count * (numbers.dense * tp + numbers.experts * ep * etp)
         assert total == pytest.approx(spec.parameters, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cut", "each"),
+    [
+        # of each of two copies: permute 4 and 2 + 1, unpermute 2 + 1 and 4
+        ({}, 14.0),
+        # as above, and four copies in the order of a rank's own experts; none where it has one
+        ({"ep": 4}, 14.0 + 16.0),
+        ({"ep": 8}, 14.0),
+        # index_select 4, its gradient 6 + 1; zeros, index_copy, probabilities, sum 12 + 1, their gradients 16
+        ({"permute": False}, 40.0),
+    ],
+)
+def test_putting_tokens_in_the_order_of_experts_passes_over_each_copy(cut: dict[str, Any], each: float) -> None:
+    """Mixtral: 4,096 tokens, two experts each, of width 4,096."""
+    spec = model("mistralai/Mixtral-8x7B-v0.1")
+    work = layer_work(spec, spec.layers[0], Cut(1, 4096, **cut))
+    moved = sum(op.bytes * op.count for op in (*work.forward, *work.backward) if "permute" in op.name)
+    assert moved == pytest.approx(each * 4096 * 2 * 4096)
+
+
+def test_the_gradient_of_probabilities_needs_what_experts_answered_where_they_are_applied_last() -> None:
+    spec = model("mistralai/Mixtral-8x7B-v0.1")
+    kept = [layer_work(spec, spec.layers[0], Cut(1, 4096, permute=permute)).kept["none"] for permute in (True, False)]
+    assert kept[1] - kept[0] == 2.0 * 4096 * 2 * 4096

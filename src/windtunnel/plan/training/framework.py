@@ -17,18 +17,20 @@ class Framework:
     """One framework, of one time.
 
     split_sequence: between products a rank holds its part of the sequence alone. fused: norms, rotary positions and gated
-    activations are a kernel each. tensor: what of tensor parallelism's exchanges runs beside products: nothing; those of the
-    backward pass that have a product of the same layer beside them (beside); those, and all others in pieces, of which the
-    first alone is waited for (pieces). gradients: whether sums over replicas run beside the backward pass. once: a token is
-    sent once to a rank that holds several of its experts. even: stages hold equally many layers, where those divide.
-    experts_beside: whether exchanges with experts run beside another micro-batch's work. schedules: pipeline schedules that
-    it has. zero: what of weights and states it splits over replicas, least first. source: where that is said.
+    activations are a kernel each. permute: so is putting tokens in the order of experts, and back. tensor: what of tensor
+    parallelism's exchanges runs beside products: nothing; those of the backward pass that have a product of the same layer
+    beside them (beside); those, and all others in pieces, of which the first alone is waited for (pieces). gradients:
+    whether sums over replicas run beside the backward pass. once: a token is sent once to a rank that holds several of its
+    experts. even: stages hold equally many layers, where those divide. experts_beside: whether exchanges with experts run
+    beside another micro-batch's work. schedules: pipeline schedules that it has. zero: what of weights and states it splits
+    over replicas, least first. source: where that is said.
     """
 
     id: str
     name: str
     split_sequence: bool = True
     fused: bool = True
+    permute: bool = False
     tensor: Literal["none", "beside", "pieces"] = "beside"
     gradients: bool = True
     once: bool = False
@@ -43,13 +45,13 @@ FRAMEWORKS: Mapping[str, Framework] = {
     f.id: f
     for f in (
         Framework(
-            "megatron", "Megatron-Core, 2025", tensor="pieces", once=True, even=False, experts_beside=True,
+            "megatron", "Megatron-Core, 2025", permute=True, tensor="pieces", once=True, even=False, experts_beside=True,
             schedules=("1f1b", "interleaved", "dualpipe"), zero=(1, 3),
             source="Megatron-Core: tensor-parallel exchange in pieces (user buffers), expert exchanges beside the other "
-            "micro-batch, uneven stages; DualPipe is published by deepseek-ai",
+            "micro-batch, fused permutation, uneven stages; DualPipe is published by deepseek-ai",
         ),
         Framework("megatron-2024", "Megatron-LM, 2024", source="Megatron-LM: gradients' exchanges beside products"),
-        Framework("megatron-bridge", "Megatron-Bridge, 2026", tensor="pieces", once=True, even=False,
+        Framework("megatron-bridge", "Megatron-Bridge, 2026", permute=True, tensor="pieces", once=True, even=False,
                   source="as Megatron-Core, 2025; expert exchanges in line, as its published settings have them"),
         Framework("modellink", "ModelLink / MindSpeed-LLM, 2024", tensor="beside",
                   source="its README: measured with MC2 (products that communicate), fused kernels"),

@@ -198,7 +198,7 @@ class Run:
         work, spec = self.work, self.work.spec
         cut = Cut(
             layout.micro_batch, work.length, layout.tp, layout.cp, layout.ep, layout.etp, self.precision,
-            self.loop.split_sequence, self.loop.once,
+            self.loop.split_sequence, self.loop.once, self.loop.permute,
         )  # fmt: skip
         timer = Timer(self.costs, self.loop)
         mean, dense, experts = NOTHING, 0.0, 0.0

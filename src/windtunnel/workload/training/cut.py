@@ -16,8 +16,10 @@ class Cut:
 
     sequences: of the micro-batch, each of ``length`` tokens, cut cp ways (context parallel). Heads and widths are cut tp
     ways. Experts lie on ep ranks, each cut etp ways. split_sequence: between products a rank holds 1/tp of the tokens
-    (sequence parallel), not a copy of all. once: a token goes once to a rank that holds several of its experts.
-    flash: attention keeps no scores. dropout: two masks a layer, and one of the scores where they are kept, as GPT had.
+    (sequence parallel), not a copy of all. once: a token goes once to a rank that holds several of its experts. permute:
+    one kernel each way puts tokens in the order of experts, their probabilities in the activation function; else plain
+    PyTorch does. flash: attention keeps no scores. dropout: two masks a layer, and one of the scores where they are kept,
+    as GPT had.
     """
 
     sequences: int
@@ -29,6 +31,7 @@ class Cut:
     precision: PrecisionPlan = WIDE
     split_sequence: bool = True
     once: bool = True
+    permute: bool = True
     flash: bool = True
     dropout: bool = False
 
