@@ -19,7 +19,7 @@ from windtunnel.serve.door.accounts import Accounts
 from windtunnel.serve.door.door import Door
 from windtunnel.serve.fleet.breaker import LEAST, LONGEST_OPEN_S, Breaker
 from windtunnel.serve.fleet.budget import A_SECOND, MOST_SAVED, RetryBudget
-from windtunnel.serve.fleet.file import Limits
+from windtunnel.serve.fleet.file import BackendEntry, Limits
 from windtunnel.serve.fleet.router import Router
 from windtunnel.serve.server import serve
 
@@ -139,6 +139,15 @@ def test_a_request_waits_for_a_back_end_that_comes_back() -> None:
             assert (await waiting)[0] == 200
 
     asyncio.run(run())
+
+
+def test_a_model_that_a_silent_back_end_may_have_is_asked_for_again_and_not_unknown() -> None:
+    router = Router([BackendEntry("a", "url", "http://a", model="m"), BackendEntry("b", "url", "http://b")], Limits())
+    refusal = router._unknown("x")
+    assert (refusal.status, refusal.headers()["Retry-After"]) == (503, "2")
+    assert str(refusal) == "the model 'x' is not served yet; b has not said what it has"
+    router.endpoints["b"].names = {"y": "y"}
+    assert router._unknown("x").status == 404
 
 
 def test_a_busy_back_end_is_given_the_quiet_that_it_asks_for() -> None:

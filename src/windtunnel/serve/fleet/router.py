@@ -39,6 +39,8 @@ IDLE_S = 4.0
 stand, closes it, so that no request meets a connection that is being closed."""
 BACK_OFF_S = 0.05
 LONGEST_BACK_OFF_S = 2.0
+NOT_YET_S = 2.0
+"""When to ask again for what a back end may have that is starting."""
 STREAM_BUFFER_BYTES = 256 * 1024
 
 
@@ -199,7 +201,7 @@ class Router:
         asked, visit = read_asked(await request.read(), what), visit_of(request)
         visit.record.model, visit.record.stream = asked.model, asked.stream
         if not self.admission.serving(asked.model):
-            raise unknown_model(asked.model, self.served())
+            raise self._unknown(asked.model)
         prompt, answer = asked.prompt, 1 if what == "embeddings" else asked.most_tokens
         wanted = Wanted(asked.model, count(prompt), segments(prompt, SEGMENT_TOKENS), answer, streams=asked.stream)
         most = 0 if what == "embeddings" else None if asked.most_tokens is None else asked.most_tokens * asked.answers
@@ -218,6 +220,13 @@ class Router:
             raise ConnectionResetError("the client left") from None
         finally:
             self.metrics.requests.labels(asked.model, str(status)).inc()
+
+    def _unknown(self, model: str) -> RefusedError:
+        """Nobody serves the model, as far as is known: a back end that has not answered yet may."""
+        silent = [endpoint.name for endpoint in self.endpoints.values() if not endpoint.names]
+        if silent:
+            return overloaded(f"the model '{model[:200]}' is not served yet; {silent[0]} has not said what it has", NOT_YET_S)
+        return unknown_model(model, self.served())
 
     async def _tried(self, request: web.Request, asked: Asked, wanted: Wanted, visit: Visit) -> web.StreamResponse:
         """The answer of the first back end that gives one."""
