@@ -41,6 +41,22 @@ def test_the_official_client_streams_from_the_command() -> None:
     assert (server.returncode, errors) == (0, "")
 
 
+def test_interrupted_again_it_ends_at_once() -> None:
+    options = ["--on", "h20", "--port", "0", "--speed", "0.01", "--name", "llama"]
+    command = [sys.executable, "-m", "windtunnel", "serve", MODEL, *options]
+    environment = {**os.environ, "PYTHONPATH": str(Path(windtunnel.__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout is not None
+        client: Any = openai.OpenAI(base_url=server.stdout.readline().split()[0], api_key="any", max_retries=0)
+        stream = client.completions.create(model="llama", prompt="Tell me", max_tokens=1000, stream=True)
+        next(iter(stream))
+        server.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.wait(0.5)  # the answer is still under way
+        server.send_signal(signal.SIGINT)
+        assert server.wait(5) == 130
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

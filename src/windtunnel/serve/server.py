@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ LINGER_S = 5.0
 HANDSHAKE_S = 15.0
 MOST_CONNECTIONS = 4096
 MOST_FILES = 65_536
+INTERRUPTED = 130
+"""Exit status of a process that is interrupted twice: as shells have it for SIGINT."""
 
 
 class Connection(web.RequestHandler):
@@ -71,10 +74,11 @@ async def serve(
     grace_s: float = GRACE_S,
     page: str = "",
 ) -> None:
-    """Serves until SIGINT or SIGTERM, or until ``stop`` is set. port 0: any that is free. ready: called with the address.
+    """Serves until SIGINT or SIGTERM, or until ``stop`` is set; a second SIGINT ends the process at once.
 
-    door: who may come in; without one, whoever is on this machine. grace_s: how long answers under way are waited for. Raises
-    InvalidInputError where the address cannot be listened on, or where it is open to the network and the door asks for no key.
+    port 0: any that is free. ready: called with the address. door: who may come in; without one, whoever is on this machine.
+    grace_s: how long answers under way are waited for. Raises InvalidInputError where the address cannot be listened on, or
+    where it is open to the network and the door asks for no key.
     """
     door, stop = door or Door(), stop or asyncio.Event()
     door.loopback = is_loopback(host, port)
@@ -105,8 +109,8 @@ async def serve(
             raise InvalidInputError(f"{host}:{port}", f"cannot be listened on: {error.strerror or error}") from None
         for sock in listening.sockets:
             _cut_the_unread(sock)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, _interrupted, stop)
         shown = f"[{host}]" if ":" in host else host
         ready(f"{'https' if door.tls else 'http'}://{shown}:{listening.sockets[0].getsockname()[1]}")
         await stop.wait()
@@ -114,6 +118,13 @@ async def serve(
         if listening is not None:
             listening.close()
         await runner.cleanup()
+
+
+def _interrupted(stop: asyncio.Event) -> None:
+    """Ctrl-C asks it to end in order; again, whoever is there waits for nothing any more."""
+    if stop.is_set():
+        os._exit(INTERRUPTED)
+    stop.set()
 
 
 def _shown(page: str) -> Callable[[web.Request], Awaitable[web.Response]]:
