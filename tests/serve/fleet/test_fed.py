@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 
 from tests.serve.fleet.fake import Fake, ask, chunk, fleet, head, part, usage_chunk
 from windtunnel.serve.api.refusal import RefusedError
+from windtunnel.serve.door.accounts import Accounts
+from windtunnel.serve.door.door import Door
 from windtunnel.serve.fleet.asked import read_asked
 from windtunnel.serve.fleet.endpoint import MOST_A_PIECE, Endpoint
 from windtunnel.serve.fleet.file import BackendEntry, Limits
@@ -63,6 +67,21 @@ def test_tokens_of_a_piece_are_believed_within_bounds() -> None:
     for _ in range(200):
         endpoint.streamed(100, 0)
     assert endpoint.tokens_a_piece == 1.0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_prompt_is_charged_though_its_client_leaves_before_the_first_token(tmp_path: Path, stream: bool) -> None:
+    async def run() -> None:
+        file = tmp_path / "accounts.jsonl"
+        async with fleet({"a": Fake(gap_s=5.0)}, door=Door(accounts=Accounts(file))) as running:
+            with pytest.raises(TimeoutError):
+                async with running.post(ask("four" * 100, stream=stream), timeout=ClientTimeout(total=0.2)):
+                    pass
+            await asyncio.sleep(0.2)
+        (record,) = (json.loads(line) for line in file.read_text().splitlines())
+        assert (record["status"], record["finish"], record["prompt_tokens"]) == (499, "left", 102)
+
+    asyncio.run(run())
 
 
 def test_times_that_nobody_could_see_are_not_told() -> None:

@@ -302,6 +302,8 @@ class Router:
         except BaseException:
             breaker.dropped()
             endpoint.counts.abandoned += 1
+            if record.prompt_tokens is None:
+                record.prompt_tokens = way.asked.prompt_tokens  # the back end was at it, whether its client stayed or not
             raise
         finally:
             if way.response is not None or ok:
