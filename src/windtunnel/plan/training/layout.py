@@ -13,7 +13,6 @@ from windtunnel.workload.llm.parallel import parallel_plan
 
 Recompute = Literal["none", "selective", "full"]
 RECOMPUTE: tuple[Recompute, ...] = ("none", "selective", "full")
-MOST_MICRO_BATCH = 64
 ZERO = (0, 1, 2, 3)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windtunnel.catalog.chip import Chip
-from windtunnel.catalog.model import ModelSpec
 from windtunnel.plan.training.layout import Layout
 from windtunnel.plan.training.pipeline import copies
 from windtunnel.units import GIBI
@@ -96,8 +95,3 @@ def training_memory(
         fragmented=FRAGMENTED * capacity,
         capacity=capacity,
     )
-
-
-def parameters_held(spec: ModelSpec, layer: LayerNumbers, layers: float, layout: Layout) -> tuple[LayerNumbers, float]:
-    """(weights of ``layers`` mean layers on one rank, weights of the embedding or the head)."""
-    return LayerNumbers(layer.dense * layers, layer.experts * layers), float(spec.vocab) * spec.hidden / layout.tp
