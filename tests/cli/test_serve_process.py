@@ -16,6 +16,7 @@ import pytest
 import windtunnel
 from tests.serve.process.fake_engine import distribution, make_fakes
 from windtunnel.cli.main import run
+from windtunnel.serve.process.process import EngineProcess
 
 SRC = Path(windtunnel.__file__).parents[1]
 
@@ -83,6 +84,19 @@ def test_an_engine_that_does_not_start_is_told_with_its_last_words(python: str, 
             "[vllm] RuntimeError: no kernel image is available",
             "windtunnel: vllm ended with status 1 while it started: RuntimeError: no kernel image is available",
         ]
+
+
+def test_an_engine_that_is_given_up_ends_it_with_one_line(
+    python: str, model: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = EngineProcess.__init__.__kwdefaults__
+    monkeypatch.setitem(defaults, "most_restarts", 1)
+    monkeypatch.setitem(defaults, "first_pause_s", 0.01)
+    monkeypatch.setenv("FAKE_ENGINE", '{"die_after_s": 1.0}')
+    assert run(["serve", model, "--engine", "vllm", "--python", python, "--port", "0"]) == 2
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("windtunnel: ")]
+    assert len(told) == 1
+    assert told[0].startswith("windtunnel: vllm is given up: it died 2 times in 10 minutes; the last time: vllm ended with")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from tests.serve.process.fake_engine import make_fakes
-from windtunnel.errors import EngineError
+from windtunnel.errors import EngineError, UnsupportedError
 from windtunnel.serve.process import keeper
 from windtunnel.serve.process.launch import Launch
 from windtunnel.serve.process.process import EngineProcess, State, free_port
@@ -158,6 +158,61 @@ def test_one_that_dies_again_and_again_is_given_up(fake: Fake) -> None:
 
     go(run())
     assert len(fake.starts) == 3
+
+
+def test_a_restart_that_the_system_refuses_is_tried_again(fake: Fake) -> None:
+    """As where it has no more processes, or no more files."""
+
+    async def run() -> None:
+        launch, refused = fake.launch(), [OSError(11, "Resource temporarily unavailable"), UnsupportedError("not now")]
+
+        def launched(port: int) -> Launch:
+            if len(fake.told) > 2 and refused:  # it has served
+                raise refused.pop(0)
+            return launch(port)
+
+        async with EngineProcess(launched, fake.told.append, first_pause_s=0.01) as engine:
+            os.kill(fake.starts[0]["pid"], signal.SIGKILL)
+            await until(lambda: engine.restarts == 3 and engine.state is State.UP)
+        assert refused == []
+        assert any("Resource temporarily unavailable; starting again" in line for line in fake.told)
+
+    go(run())
+
+
+def test_one_whose_restart_is_refused_for_ever_is_given_up(fake: Fake) -> None:
+    async def run() -> None:
+        launch = fake.launch(die_after_s=0.2)
+
+        def launched(port: int) -> Launch:
+            if len(fake.told) > 2:
+                raise OSError(12, "Cannot allocate memory")
+            return launch(port)
+
+        engine = EngineProcess(launched, fake.told.append, first_pause_s=0.01, most_restarts=2)
+        await engine.start()
+        await engine.given_up()
+        assert engine.state is State.GIVEN_UP
+        assert engine.ill().endswith("the last time: [Errno 12] Cannot allocate memory")
+        await engine.stop()
+
+    go(run())
+
+
+def test_a_bug_where_it_is_watched_gives_it_up_and_stops_nothing_else(fake: Fake) -> None:
+    async def run() -> None:
+        def up(url: str) -> None:
+            raise ZeroDivisionError("a bug")
+
+        engine = EngineProcess(fake.launch(), fake.told.append, first_pause_s=0.01, up=up)
+        await engine.start()
+        os.kill(fake.starts[0]["pid"], signal.SIGKILL)
+        await engine.given_up()
+        assert engine.ill() == "vllm is given up: ZeroDivisionError: a bug"
+        await engine.stop()
+        assert gone(fake.starts[-1]["pid"])
+
+    go(run())
 
 
 def test_its_children_end_with_it_wherever_they_are(fake: Fake) -> None:

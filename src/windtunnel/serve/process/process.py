@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -15,11 +16,12 @@ from pathlib import Path
 
 import aiohttp
 
-from windtunnel.errors import EngineError, UnsupportedError
+from windtunnel.errors import EngineError, UnsupportedError, WindtunnelError
 from windtunnel.serve.process import keeper
 from windtunnel.serve.process.launch import HOST, Launch
 from windtunnel.serve.process.log import Log
 
+LOG = logging.getLogger("windtunnel.serve")
 PATIENCE_S = 1800.0
 """For a start: hundreds of gigabytes of weights from a network's file system, graphs captured, kernels compiled."""
 GRACE_S = 20.0
@@ -107,10 +109,10 @@ class EngineProcess:
         except BaseException:
             await self.stop()
             raise
-        self._watcher = asyncio.create_task(self._watch())
+        self._watcher = asyncio.create_task(self._watch_on())
 
     async def given_up(self) -> None:
-        """Returns once it died too often to be started again, or was stopped."""
+        """Returns once it is started no more: it died too often, or was stopped."""
         if self._watcher is not None:
             await asyncio.wait((self._watcher,))
 
@@ -118,8 +120,7 @@ class EngineProcess:
         """Ends it and everything that it started; asks first. Does nothing where it is over."""
         if self._watcher is not None:
             self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+            await asyncio.wait((self._watcher,))
             self._watcher = None
         await self._end()
         if self.state is not State.GIVEN_UP:
@@ -178,12 +179,20 @@ class EngineProcess:
         how = f"was ended by signal {status - 128}" if status > 128 else f"ended with status {status}"
         return EngineError(f"{self._label} {how} {when}", self.last_lines)
 
+    async def _watch_on(self) -> None:
+        """Watches it; a bug in that gives it up, and is logged with its traceback."""
+        try:
+            await self._watch()
+        except Exception as error:
+            self.state, self.why = State.GIVEN_UP, f"{type(error).__name__}: {error}"
+            LOG.exception("%s", self._label)
+
     async def _watch(self) -> None:
         """Waits for its death, and starts it again."""
         deaths: deque[float] = deque()
         while self._process is not None:
             await self._process.wait()
-            error = await self._died("while it served")
+            error: Exception = await self._died("while it served")
             while True:
                 now = time.monotonic()
                 deaths.append(now)
@@ -192,19 +201,19 @@ class EngineProcess:
                 await self._end()
                 if len(deaths) > self._most_restarts:
                     self.state = State.GIVEN_UP
-                    self.why = f"it died {len(deaths)} times in {WITHIN_S / 60:.0f} minutes; the last time: {error.summary}"
+                    self.why = f"it died {len(deaths)} times in {WITHIN_S / 60:.0f} minutes; the last time: {_summary(error)}"
                     self._tell(f"{self._label}: given up; {self.why}")
                     return
                 pause = min(LONGEST_PAUSE_S, self._first_pause_s * 2.0 ** (len(deaths) - 1))
-                self.state, self.why = State.PAUSED, error.summary
-                self._tell(f"{error.summary}; starting again in {pause:.1f} s")
+                self.state, self.why = State.PAUSED, _summary(error)
+                self._tell(f"{self.why}; starting again in {pause:.1f} s")
                 await asyncio.sleep(pause)
                 self.restarts += 1
                 try:
                     await self._begin()
                     self.up(self.url)
                     break
-                except EngineError as again:
+                except (WindtunnelError, OSError) as again:  # OSError: the system has no more processes, files or memory for it
                     error = again
 
     async def _end(self) -> None:
@@ -224,6 +233,10 @@ class EngineProcess:
             if not done:
                 self._listener.cancel()
             self._listener = None
+
+
+def _summary(error: Exception) -> str:
+    return error.summary if isinstance(error, EngineError) else str(error)
 
 
 async def _healthy(client: aiohttp.ClientSession, launched: Launch, over: asyncio.Task[int]) -> bool:
