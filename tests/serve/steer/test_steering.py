@@ -388,6 +388,51 @@ def test_the_speed_of_a_lane_that_is_not_described_is_learned_alone() -> None:
         assert pick.tpot_s == pytest.approx(0.030, rel=0.15)
 
 
+def test_a_lane_is_learned_from_answers_that_come_whole() -> None:
+    """A start of 0.2 s and 0.5 ms a token, told by answers of one token; steps of 30 ms, told by those of 64."""
+    of, clock = steering(a=Lane(None))
+    for tokens in (200, 2000, 800, 3000, 400) * 8:
+        for answer in (1, 64):
+            ticket = of.sent("a", asked(tokens, streams=False))
+            clock.now += 0.2 + 5e-4 * tokens + (answer - 1) * 0.030
+            of.ended(ticket, True, answer)
+    of.restarted("a")  # which forgets the present load alone
+    for tokens in (300, 2500):
+        (pick,) = of.ranked(asked(tokens), ["a"])
+        assert pick.ttft_s == pytest.approx(0.2 + 5e-4 * tokens, rel=0.15)
+        assert pick.tpot_s == pytest.approx(0.030, rel=0.15)
+    assert of.seen("a").answers == 80
+    assert of.seen("a").measured_ttft.mean == pytest.approx(0.2 + 5e-4 * 1280)  # of answers of one token, and of no others
+
+
+def test_a_slow_lane_is_known_by_answers_that_come_whole_and_by_those_alone_that_are_well() -> None:
+    def sent(ok: bool, tokens: int | None) -> str:
+        of, clock = steering(slow=Lane(Even()), other=Lane(Even(step_s=0.02)))
+        for _ in range(20):
+            ticket = of.sent("slow", asked(500, streams=False))
+            clock.now += 0.5 + 99 * 0.080
+            of.ended(ticket, ok, tokens)
+        return of.ranked(asked(500), ["slow", "other"])[0].lane
+
+    assert sent(True, 100) == "other"
+    assert sent(True, None) == sent(False, 100) == "slow"  # an error in no time says nothing of the pace
+
+
+def test_room_grows_with_whole_answers_in_time() -> None:
+    of, clock = steering(a=Lane(None))
+    for _ in range(6):
+        tickets = [of.sent("a", asked(100, streams=False)) for _ in range(16)]
+        clock.now += 1.0
+        for ticket in tickets:
+            of.ended(ticket, True, 64)
+    assert of._traffic["a"].learned.window >= 16.0
+    tickets = [of.sent("a", asked(100, streams=False)) for _ in range(16)]
+    clock.now += 2.0 + 63 * 0.05 + 0.1  # later than both targets together
+    for ticket in tickets:
+        of.ended(ticket, True, 64)
+    assert of._traffic["a"].learned.window < 16.0
+
+
 def test_answers_are_thought_to_be_as_long_as_those_to_prompts_of_that_length() -> None:
     of, clock = steering(a=Lane(Even()))
     for _ in range(100):

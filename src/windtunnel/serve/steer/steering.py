@@ -150,7 +150,7 @@ class Steering:
         if ok and count:
             self._answered(ticket.wanted, count)
         if traffic is not None:
-            traffic.ended(ticket, ok, self._clock())
+            traffic.ended(ticket, ok, self._clock(), count)
 
     def _of(self, ticket: Ticket) -> Traffic | None:
         return None if ticket.done else self._traffic.get(ticket.lane)

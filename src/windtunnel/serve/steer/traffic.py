@@ -101,18 +101,26 @@ class Traffic:
     # what a request would meet
 
     def ready(self, now: float) -> bool:
-        """Whether it may be given one more. Then its present is settled: an idle lane's past fades; and of answers that do not
-        stream nobody tells the first token, so it is taken to come when it was predicted."""
-        waiting, learned = self.waiting, self.learned
-        load = len(waiting) + len(self.running)
+        """Whether it may be given one more. Then its present is settled: an idle lane's past fades, first tokens are there."""
+        load = len(self.waiting) + len(self.running)
         if not load:
-            learned.forget(now)
-        elif waiting:
-            head: Ticket | None = next(iter(waiting))
-            while head is not None and not head.wanted.streams and now >= head.sent_s + head.ttft_s:
-                self.first(head, now, measured=False)
-                head = next(iter(waiting), None)
+            self.learned.forget(now)
+        elif self.waiting:
+            self._settle(now)
         return load < self.most
+
+    def _settle(self, now: float) -> None:
+        """Of answers that do not stream nobody tells the first token, so it is taken to come when it was predicted."""
+        while self.waiting:
+            head = next(iter(self.waiting))
+            due = self._due(head)
+            if head.wanted.streams or now < due:
+                return
+            self.first(head, max(due, self.now), measured=False)
+
+    def _due(self, ticket: Ticket) -> float:
+        """When its first token is thought to come, by what is known now; not before it was sent."""
+        return ticket.sent_s + max(self.prefill.at(ticket.queue_s) + ticket.beside_s, self.fixed_s)
 
     def offer(self, now: float, prompt: int, cached: int, answer: float) -> Offer:
         """For a prompt of which ``cached`` tokens are there, and an answer of about ``answer`` tokens.
@@ -281,8 +289,33 @@ class Traffic:
         self.learned.saw(now)
         self.learned.widen(good, self.in_flight, ticket.sent_s, ticket.in_flight, now)
 
-    def ended(self, ticket: Ticket, ok: bool, now: float) -> None:
-        """Whether it was answered or not; whoever is not here (any more) changes nothing."""
+    def _whole(self, ticket: Ticket, tokens: int, now: float) -> None:
+        """Learns from an answer of which only the end was told. Its prefill and its pace cannot be told apart, so whichever was
+        thought to take longer takes the blame, and the other is taken as predicted: an answer of one token is all prefill."""
+        if ticket in self.waiting:
+            self.first(ticket, min(max(self._due(ticket), self.now), now), measured=False)
+        self._pass(now)
+        if self.stale:
+            self._refresh()
+        took, more, passed = now - ticket.sent_s, tokens - 1, now - ticket.mark_s
+        ttft = self._due(ticket) - ticket.sent_s
+        nominal = (self.decode_sum_s - ticket.mark_decode_s) / passed if passed > 0.0 else self.nominal_s
+        prompts = min(self.prefill_sum_s - ticket.mark_prefill_s, 0.9 * passed)
+        rest = more * self.decode.at(nominal) + prompts if more else 0.0
+        if rest > ttft:
+            self.decode.learn(nominal, (took - ttft) / more, prompts / more)
+        elif not ticket.waits:
+            self.prefill.learn(ticket.queue_s, took - rest, ticket.beside_s)
+        if not more:
+            self.learned.ttfts.append((ticket.ttft_s, took))
+        self._saw(took <= self.targets.ttft_s + more * self.targets.tpot_s, ticket, now)
+
+    def ended(self, ticket: Ticket, ok: bool, now: float, tokens: int = 0) -> None:
+        """Whether it was answered or not; whoever is not here (any more) changes nothing. tokens: of an answer that does not
+        stream, where they are known."""
+        self._settle(now)
+        if ok and tokens and not ticket.wanted.streams and (ticket in self.waiting or ticket in self.running):
+            self._whole(ticket, tokens, now)
         self._pass(now)
         if ticket in self.waiting:
             self._leave_queue(ticket, now)
