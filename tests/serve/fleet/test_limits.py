@@ -29,14 +29,14 @@ def test_a_circuit_opens_after_failures_in_a_row_and_is_tried_once_at_a_time() -
     assert [breaker.failed(0.0), breaker.failed(0.0), breaker.failed(0.0)] == [False, False, True]
     assert (breaker.state(0.5), breaker.lets(0.5)) == ("open", False)
     assert (breaker.state(1.0), breaker.lets(1.0)) == ("half-open", True)
-    breaker.taken()
+    breaker.taken(1.0)
     assert not breaker.lets(1.0)  # one trial
     breaker.dropped()
     assert breaker.lets(1.0)
-    breaker.taken()
+    breaker.taken(1.0)
     assert breaker.failed(1.0)
     assert (breaker.lets(2.9), breaker.lets(3.0)) == (False, True)  # twice as long
-    breaker.taken()
+    breaker.taken(3.0)
     breaker.succeeded()
     assert breaker.state(3.0) == "closed"
     assert not breaker.failed(4.0)  # and counts from nothing
@@ -46,11 +46,24 @@ def test_a_trial_whose_answer_begins_lets_others_in_before_it_ends() -> None:
     breaker = Breaker(after=3, share=0.5, open_s=1.0)
     _ = [breaker.failed(0.0) for _ in range(3)]
     assert not breaker.began()  # of an answer from before it opened
-    breaker.taken()
+    breaker.taken(1.0)
     assert breaker.began()
     assert (breaker.state(1.0), breaker.lets(1.0)) == ("closed", True)
     assert breaker.failed(2.0)  # the failures before it are not forgotten yet
     assert (breaker.lets(3.9), breaker.lets(4.0)) == (False, True)
+
+
+def test_a_trial_that_takes_long_stands_in_nobodys_way() -> None:
+    breaker = Breaker(after=1, share=0.5, open_s=1.0)
+    breaker.failed(0.0)
+    breaker.taken(1.0)
+    again = 1.0 + LONGEST_OPEN_S
+    assert breaker.until() == again  # when a queue is woken
+    assert (breaker.lets(again - 0.1), breaker.lets(again)) == (False, True)
+    breaker.taken(again)
+    assert not breaker.lets(again + 0.1)  # one more, and not all
+    breaker.succeeded()  # the first, after all
+    assert breaker.state(again + 0.1) == "closed"
 
 
 def test_a_circuit_opens_for_a_share_of_failures_and_at_once_where_nobody_listens() -> None:
@@ -71,9 +84,11 @@ def test_a_circuit_always_lets_somebody_try_again(steps: list[str]) -> None:
             now += 1.0
         elif step == "failed":
             breaker.failed(now)
-        elif step != "taken" or breaker.lets(now):
+        elif step == "taken":
+            if breaker.lets(now):
+                breaker.taken(now)
+        else:
             getattr(breaker, step)()
-    breaker.dropped()
     assert breaker.lets(now + LONGEST_OPEN_S)
 
 

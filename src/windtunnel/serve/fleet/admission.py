@@ -156,7 +156,7 @@ class Admission:
         pick = ranked[0]
         endpoint = self.endpoints[pick.lane]
         endpoint.in_flight += 1
-        endpoint.breaker.taken()
+        endpoint.breaker.taken(now)
         self.in_flight += 1
         return Grant(endpoint, pick, self.steering.sent(pick.lane, wanted))
 

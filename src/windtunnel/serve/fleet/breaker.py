@@ -12,6 +12,7 @@ WINDOW = 40
 LEAST = 20
 """Outcomes below which a share says nothing."""
 LONGEST_OPEN_S = 30.0
+"""Also how long a trial stands in others' way: an answer that does not stream may take many minutes and be well."""
 
 
 class Breaker:
@@ -27,7 +28,8 @@ class Breaker:
         self._in_a_row = 0
         self._opened = 0  # times in a row without a success between
         self._until = 0.0
-        self._open = self._trial = False
+        self._open = False
+        self._trial: float | None = None  # when it began
 
     def state(self, now: float) -> State:
         if not self._open:
@@ -35,42 +37,42 @@ class Breaker:
         return "half-open" if now >= self._until else "open"
 
     def until(self) -> float:
-        """When an open circuit may be tried."""
-        return self._until
+        """When an open circuit may be tried, or tried again beside a trial that is under way."""
+        return self._until if self._trial is None else self._trial + LONGEST_OPEN_S
 
     def lets(self, now: float) -> bool:
-        """Whether a request may go there: all while closed, one at a time while half open."""
-        return not self._open or (now >= self._until and not self._trial)
+        """Whether a request may go there: all while closed, one at a time while half open, a further one where it takes long."""
+        return not self._open or now >= self.until()
 
-    def taken(self) -> None:
+    def taken(self, now: float) -> None:
         """A request goes there."""
         if self._open:
-            self._trial = True
+            self._trial = now
 
     def began(self) -> bool:
         """An answer has begun to come: if there is a trial, others need not wait for its end, which may take minutes. What
         failed before is remembered until an answer is whole. Whether that closed the circuit."""
-        closes = self._open and self._trial
+        closes = self._open and self._trial is not None
         if closes:
-            self._open = self._trial = False
+            self._open, self._trial = False, None
         return closes
 
     def dropped(self) -> None:
         """The request ended without telling anything of the back end: its client left, or asked wrongly."""
-        self._trial = False
+        self._trial = None
 
     def succeeded(self) -> None:
         self._recent.append(True)
         self._in_a_row = self._opened = 0
         if self._open:
             self._recent.clear()
-        self._open = self._trial = False
+        self._open, self._trial = False, None
 
     def failed(self, now: float, *, at_once: bool = False) -> bool:
         """Whether that opened it. at_once: nothing can be there, as where a connection is refused."""
         self._recent.append(False)
         self._in_a_row += 1
-        tried, self._trial = self._trial, False
+        tried, self._trial = self._trial is not None, None
         if self._open and not tried:
             return False  # a request from before it opened
         bad = len(self._recent) >= LEAST and self._recent.count(False) >= self.share * len(self._recent)
