@@ -7,10 +7,13 @@ import time
 
 import pytest
 
+from windtunnel.serve.steer.speed import Undescribed
+from windtunnel.serve.steer.steering import Steering
 from windtunnel.serve.steer.table import Table, table_of
+from windtunnel.serve.steer.wanted import SEGMENT_TOKENS, Lane, Targets, Wanted
 from windtunnel.sim.prediction import Deployment
 from windtunnel.sim.serving.fleet import Fleet, pools
-from windtunnel.sim.serving.settings import Options
+from windtunnel.sim.serving.settings import NO_LIMIT, Options
 
 MODEL = "Qwen/Qwen3-8B"
 FLEET = Fleet(Deployment(MODEL, "h20"))
@@ -67,3 +70,17 @@ def test_a_cache_that_does_not_share_and_one_without_end() -> None:
     closed = table_of(Fleet(Deployment(MODEL, "h20"), options=Options(prefix_caching=False)), 1000, 200)
     assert closed.prefix_tokens == 0.0
     assert math.isfinite(closed.kv_tokens)
+
+
+def test_what_a_cache_without_end_is_thought_to_hold_has_an_end() -> None:
+    """A thousand prompts of 1,024 tokens that share nothing, to a lane whose cache has no end: no more is remembered of them
+    than of a lane that is not described."""
+    endless = Fleet(Deployment(MODEL, "h20"), options=Options(kv_tokens=NO_LIMIT, block_tokens=1, prefix_caching=True))
+    table = table_of(endless, 1000, 200)
+    assert table.kv_tokens == math.inf
+    of = Steering({"a": Lane(table)}, Targets())
+    for i in range(1000):
+        of.ended(of.sent("a", Wanted("m", 1024, tuple(range(16 * i, 16 * i + 16)))), True, 1)
+    most = Undescribed().prefix_tokens
+    assert 0.9 * most < of.seen("a").cached_tokens <= most
+    assert len(of._prefixes._lanes) <= most / SEGMENT_TOKENS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+from windtunnel.serve.steer.speed import Undescribed
 from windtunnel.sim.serving.fleet import Fleet, Pool, pools
 from windtunnel.sim.serving.settings import NO_LIMIT
 
@@ -27,6 +28,8 @@ class Table:
         self.most_running = _limit(main.settings.max_running * main.replicas)
         self.kv_tokens = _limit(main.settings.blocks) * main.settings.block_tokens * main.replicas
         caches = _limit(first.settings.blocks) * first.settings.block_tokens * first.replicas
+        if not math.isfinite(caches):
+            caches = Undescribed().prefix_tokens  # what has no known end is not thought to hold all that was ever sent
         self.prefix_tokens = caches if first.settings.prefix_caching else 0.0
         self.beside = min(main.times.mix, 1.0) if before is None else 1.0
         self.fixed_s = main.of.behaviour.fixed_ms * 1e-3
