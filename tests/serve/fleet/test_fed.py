@@ -84,6 +84,26 @@ def test_a_prompt_is_charged_though_its_client_leaves_before_the_first_token(tmp
     asyncio.run(run())
 
 
+def test_who_leaves_within_an_answer_is_charged_what_was_seen_of_it(tmp_path: Path) -> None:
+    """Of one that does not stream that is nothing but its prompt, as docs/serve-safety.md has it."""
+
+    async def run() -> None:
+        file, fake = tmp_path / "accounts.jsonl", Fake()
+        async with fleet({"a": fake}, door=Door(accounts=Accounts(file))) as running:
+            for stream, fake.gap_s in ((True, 0.2), (False, 5.0)):
+                with pytest.raises(TimeoutError):
+                    async with running.post(ask(max_tokens=100, stream=stream), timeout=ClientTimeout(total=0.7)) as answer:
+                        await answer.read()
+                await asyncio.sleep(0.2)
+        streamed, whole = (json.loads(line) for line in file.read_text().splitlines())
+        assert streamed["finish"] == whole["finish"] == "left"
+        assert streamed["prompt_tokens"] == whole["prompt_tokens"] > 0
+        assert 1 <= streamed["completion_tokens"] <= 3
+        assert whole["completion_tokens"] is None
+
+    asyncio.run(run())
+
+
 def test_times_that_nobody_could_see_are_not_told() -> None:
     async def run() -> None:
         async with fleet({"a": Fake(gap_s=0.01)}) as running:
