@@ -16,15 +16,23 @@ WHOLE_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0)
 
 Gauges = Callable[[], Iterable[tuple[str, str, float]]]
 """Name, help and value of what is read when somebody asks."""
+Rows = Callable[[], Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]]
+"""Name and help of a gauge, and its values with their labels, read when somebody asks."""
 
 
-class _Read(Collector):
-    def __init__(self, gauges: Gauges) -> None:
-        self.gauges = gauges
+class Read(Collector):
+    """Gauges that are read when Prometheus asks, and kept nowhere."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
 
     def collect(self) -> Iterable[Metric]:
-        for name, told, value in self.gauges():
-            yield GaugeMetricFamily(name, told, value=value)
+        for name, told, values in self.rows():
+            labels = list(values[0][0]) if values else []
+            family = GaugeMetricFamily(name, told, labels=labels)
+            for found, value in values:
+                family.add_metric([found[label] for label in labels], value)
+            yield family
 
 
 class Metrics:
@@ -32,7 +40,7 @@ class Metrics:
 
     def __init__(self, gauges: Gauges = tuple) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(_Read(gauges))
+        self.registry.register(Read(lambda: ((name, told, [({}, value)]) for name, told, value in gauges())))
         r, label = self.registry, ("model_name",)
         self.ttft = Histogram("vllm:time_to_first_token_seconds", "Time to first token", label, registry=r, buckets=TTFT_S)
         self.between = Histogram("vllm:inter_token_latency_seconds", "Between two tokens", label, registry=r, buckets=TOKEN_S)

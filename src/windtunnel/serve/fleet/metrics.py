@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from windtunnel.serve.api.metrics import TOKEN_S, TTFT_S, WHOLE_S
-
-Rows = Callable[[], Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]]
-"""Name and help of a gauge, and its values with their labels, read when somebody asks."""
-
-
-class _Read(Collector):
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-
-    def collect(self) -> Iterable[Metric]:
-        for name, told, values in self.rows():
-            labels = list(values[0][0]) if values else []
-            family = GaugeMetricFamily(name, told, labels=labels)
-            for found, value in values:
-                family.add_metric([found[label] for label in labels], value)
-            yield family
+from windtunnel.serve.api.metrics import TOKEN_S, TTFT_S, WHOLE_S, Read, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +30,7 @@ class FleetMetrics:
 
     def __init__(self, rows: Rows) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(_Read(rows))
+        self.registry.register(Read(rows))
         r, label = self.registry, ("backend",)
 
         def counter(name: str, told: str) -> Counter:
