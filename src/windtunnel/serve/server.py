@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gzip
 import os
 import signal
@@ -129,13 +130,13 @@ def _interrupted(stop: asyncio.Event) -> None:
 
 def _shown(page: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     body = page.encode()
-    packed = gzip.compress(body, mtime=0)
+    packed = functools.cache(lambda: gzip.compress(body, mtime=0))  # who never looks need not wait for it
 
     async def show(request: web.Request) -> web.Response:
         """``GET /``"""
         headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return web.Response(body=packed, headers={**headers, "Content-Encoding": "gzip"})
+            return web.Response(body=packed(), headers={**headers, "Content-Encoding": "gzip"})
         return web.Response(body=body, headers=headers)
 
     return show

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
@@ -66,6 +68,9 @@ class Engine:
 
     def begin(self, asked: Asked, ids: Any) -> Answer:
         return Answer(self, asked, ids.shape[-1] - 5)
+
+    def start(self) -> asyncio.Task[None]:
+        return asyncio.create_task(asyncio.sleep(0))
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         yield "vllm:num_requests_running", "", float(len(self.here))
@@ -158,6 +163,28 @@ def test_before_the_second_has_joined_the_first_answers_and_the_slower_one_is_le
 
     with_both(alone, None)
     with_both(alone, (FAST_TOGETHER, Speeds(100, 10, 20)))
+
+
+def test_the_end_does_not_wait_for_the_second_engine() -> None:
+    loading, over = threading.Event(), threading.Event()
+
+    def load() -> Any:
+        loading.set()
+        over.wait(20.0)
+        raise UnsupportedError("nobody waits for this any more")
+
+    async def run() -> None:
+        backend = BothBackend(Engine(0.002), load, lambda line: None)  # type: ignore[arg-type]
+        backend.start()
+        while not loading.is_set():
+            await asyncio.sleep(0.01)
+        await backend.close()
+        assert backend.loading()
+
+    begun = time.monotonic()
+    asyncio.run(run())
+    assert time.monotonic() - begun < 10.0
+    over.set()
 
 
 def test_the_speeds_are_measured_and_told() -> None:

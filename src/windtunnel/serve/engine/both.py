@@ -8,7 +8,9 @@ it has. llama.cpp answers from the first moment; OpenVINO joins when it has load
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
@@ -57,6 +59,7 @@ class BothBackend:
         self.genai: GenaiBackend | None = None
         self.speeds: tuple[Speeds, Speeds] | None = None
         self._joining: asyncio.Task[None] | None = None
+        self._loader: threading.Thread | None = None
         self._movable: set[_Steered] = set()
         self._in_flight = self._pinned = 0
         self._asked = False
@@ -71,9 +74,14 @@ class BothBackend:
         """Begins to load the second engine. Called in the loop that serves."""
         self._joining = asyncio.create_task(self._join())
 
+    def loading(self) -> bool:
+        """Whether a thread is in OpenVINO's hands still, which may be so after the end."""
+        return self._loader is not None and self._loader.is_alive()
+
     async def _join(self) -> None:
         try:
-            genai = await asyncio.to_thread(self._load)
+            await self.llama.start()
+            genai = await self._loaded()
         except WindtunnelError as error:
             self._tell(f"llama.cpp serves alone: {error}")
             return
@@ -88,6 +96,32 @@ class BothBackend:
             await asyncio.sleep(AGAIN_S)
             if self._asked:
                 await self._measured(genai)
+
+    async def _loaded(self) -> GenaiBackend:
+        """The second engine, which is loaded in a thread that the end of the process does not wait for."""
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[GenaiBackend] = loop.create_future()
+
+        def settle(genai: GenaiBackend | None, error: Exception | None) -> None:
+            if found.done():
+                return
+            if genai is not None:
+                found.set_result(genai)
+            else:
+                found.set_exception(error or RuntimeError("nothing was loaded"))
+
+        def load() -> None:
+            genai, failure = None, None
+            try:
+                genai = self._load()
+            except Exception as error:
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(settle, genai, failure)
+
+        self._loader = threading.Thread(target=load, name="openvino load", daemon=True)
+        self._loader.start()
+        return await found
 
     async def _measured(self, genai: GenaiBackend) -> tuple[Speeds, Speeds]:
         """The speeds of the two, as soon as nobody asks for so long."""

@@ -9,6 +9,7 @@ import mmap
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,15 @@ def is_gguf(path: Path) -> bool:
 def read_head(path: Path) -> Head:
     """The head of the file. Raises InvalidInputError where it cannot be read or is no such file."""
     try:
+        told = path.stat()
+        return _read(path, told.st_ino, told.st_size, told.st_mtime_ns)
+    except OSError as error:
+        raise InvalidInputError(str(path), error.strerror or str(error)) from None
+
+
+@lru_cache(maxsize=1)  # several ask for the one that is served
+def _read(path: Path, number: int, size: int, changed_ns: int) -> Head:
+    try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole:
             return _head(_Reader(whole))
     except OSError as error:
@@ -163,9 +173,22 @@ class _Reader:
             inner, count = self.numbers("IQ")
             _bounded(count)
             if inner == _STRING:
-                return [self.bytes(self.numbers("Q")[0]) for _ in range(count)]
+                return self._strings(count)
             return list(self.numbers(f"{count}{_scalar(inner)}"))
         return self.numbers(_scalar(kind))[0]
+
+    def _strings(self, count: int) -> list[bytes]:
+        """A vocabulary has a hundred thousand of them, which a start waits for."""
+        size, whole, at, last = struct.Struct("<Q").unpack_from, self.whole, self.at, len(self.whole)
+        found = []
+        for _ in range(count):
+            begin = at + 8
+            at = begin + size(whole, at)[0]
+            if at > last:
+                raise ValueError("it ends early")
+            found.append(whole[begin:at])
+        self.at = at
+        return found
 
 
 def _scalar(kind: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import threading
@@ -31,7 +32,7 @@ class LlamaBackend:
     template: of chats, in Jinja, in place of the model's own."""
 
     def __init__(self, path: Path, size: Size, *, name: str, waiting: int, template: str = "") -> None:
-        self._server = LlamaServer(path, size, what=str(path), warm=True, template=template)
+        self._server = LlamaServer(path, size, what=str(path), template=template)
         self._knows_tools = self._server.knows_tools
         self.size, self._waiting = size, waiting
         self._models = (Model(name, int(time.time()), "windtunnel", size.context),)
@@ -40,6 +41,7 @@ class LlamaBackend:
         self._news: deque[_Answer] = deque()
         self._told = False
         self._lock = threading.Lock()
+        self._warming: asyncio.Task[None] | None = None
         self.closed = False
 
     def models(self) -> tuple[Model, ...]:
@@ -47,6 +49,22 @@ class LlamaBackend:
 
     def ill(self) -> str:
         return "the endpoint is closing" if self.closed else ""
+
+    def start(self) -> asyncio.Task[None]:
+        """Has a token made that nobody asked for: what is set up with the first one, no client waits for, nor does the start."""
+        self._warming = asyncio.create_task(self._warm())
+        return self._warming
+
+    async def _warm(self) -> None:
+        prompt = Prompt("", (0, 1))
+        asked = Asked(False, "", (prompt,), 1, 1, 0, True, True, False, (), False, {"model": "", "ignore_eos": True})
+        with contextlib.suppress(RefusedError):  # whoever asks for something is told
+            answer = await self.generate(asked, prompt)
+            try:
+                async for _ in answer:
+                    pass
+            finally:
+                await answer.aclose()
 
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         refuse_unserved(asked, self._knows_tools)
@@ -126,6 +144,8 @@ class LlamaBackend:
 
     async def close(self) -> None:
         self.closed = True
+        if self._warming is not None:
+            self._warming.cancel()
         for answer in list(self.answers):
             answer.left = True
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)

@@ -49,13 +49,13 @@ def is_installed() -> bool:
 
 
 class LlamaServer:
-    """A GGUF file, run by llama.cpp on this machine. what: the argument that is at fault where the file is; warm: one empty
-    answer first, so that no client waits for what is set up then; template: of chats, in Jinja, in place of the model's own.
+    """A GGUF file, run by llama.cpp on this machine. what: the argument that is at fault where the file is; template: of
+    chats, in Jinja, in place of the model's own.
 
     Raises UnsupportedError where xllamacpp is not installed, InvalidInputError for a file that is no such model.
     """
 
-    def __init__(self, path: Path, size: Size, *, what: str, warm: bool = False, template: str = "") -> None:
+    def __init__(self, path: Path, size: Size, *, what: str, template: str = "") -> None:
         if not is_installed():
             raise UnsupportedError(f"{what} needs xllamacpp, which runs GGUF models; install it with: {INSTALL}")
         try:
@@ -70,7 +70,8 @@ class LlamaServer:
         self._key = secrets.token_urlsafe(32)
         asked = llama.CommonParams()
         asked.n_ctx, asked.n_parallel = size.parallel * size.context, size.parallel
-        asked.warmup, asked.verbosity, asked.ui = warm, -1, False
+        asked.warmup, asked.verbosity, asked.ui = False, -1, False
+        asked.fit_params = False  # the size is settled; it would load the model once more to find one
         asked.model.path = str(path)
         asked.api_keys, asked.n_threads_http = [self._key], HTTP_THREADS
         asked.n_batch = BATCH_TOKENS

@@ -44,13 +44,14 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Started:
     """A back end that answers. told: what it is, for one line; join: called once in the loop that serves, where it is there;
-    notes: what a user has to know of it, a line each."""
+    notes: what a user has to know of it, a line each; loading: whether a thread loads still, in whose midst Python cannot end."""
 
     backend: Backend
     gauges: Gauges
     told: str
     join: Callable[[], object] | None = None
     notes: tuple[str, ...] = ()
+    loading: Callable[[], bool] = lambda: False
 
     def app(self) -> web.Application:
         """The API over the back end, which is joined where it begins to serve."""
@@ -80,11 +81,13 @@ def start(weights: Weights, engine: str, wanted: Wanted, tell: Callable[[str], N
 
     llama = LlamaBackend(weights.path, size, name=wanted.name, waiting=wanted.waiting, template=wanted.template)
     if engine == LLAMA:
-        return Started(llama, llama.gauges, f"llama.cpp {cut}")
+        return Started(llama, llama.gauges, f"llama.cpp {cut}", llama.start)
     from windtunnel.serve.engine.both import BothBackend
 
     both = BothBackend(llama, lambda: _genai(weights, head, size, wanted), tell)
-    return Started(both, both.gauges, f"llama.cpp {cut}; OpenVINO GenAI joins when it has loaded", both.start)
+    return Started(
+        both, both.gauges, f"llama.cpp {cut}; OpenVINO GenAI joins when it has loaded", both.start, loading=both.loading
+    )
 
 
 def _size(weights: Weights, head: Head | None, wanted: Wanted) -> Size:
