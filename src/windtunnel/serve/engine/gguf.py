@@ -177,7 +177,7 @@ class _Reader:
             return list(self.numbers(f"{count}{_scalar(inner)}"))
         return self.numbers(_scalar(kind))[0]
 
-    def _strings(self, count: int) -> list[bytes]:
+    def _strings(self, count: int) -> list[Any]:
         """A vocabulary has a hundred thousand of them, which a start waits for."""
         size, whole, at, last = struct.Struct("<Q").unpack_from, self.whole, self.at, len(self.whole)
         found = []
