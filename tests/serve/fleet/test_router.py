@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import openai
@@ -47,6 +48,26 @@ def test_the_official_client_streams_through_the_fleet() -> None:
             with pytest.raises(openai.NotFoundError, match="'x' is not served here; served: m"):
                 await client.chat.completions.create(**{**ask(), "model": "x"})
             await client.close()
+
+    asyncio.run(body())
+
+
+def test_a_fleet_tells_what_it_has_and_how_it_is() -> None:
+    async def body() -> None:
+        async with fleet({"a": Fake(), "b": Fake(model="n")}) as running:
+
+            async def get(path: str) -> tuple[int, str]:
+                async with running.session.get(f"{running.url}{path}") as answer:
+                    return answer.status, await answer.text()
+
+            told = json.loads((await get("/v1/models"))[1])["data"]
+            assert [(model["id"], model["max_model_len"]) for model in told] == [("m", 4096), ("n", 4096)]
+            assert json.loads((await get("/v1/models/n"))[1]) == told[1]
+            assert (await get("/v1/models/x"))[0] == 404
+            assert await get("/health") == (200, '{"status": "ok"}')
+            assert 'windtunnel:fleet_up{backend="b"} 1.0' in (await get("/metrics"))[1]
+            running.router.draining = True
+            assert (await get("/health"))[0] == 503
 
     asyncio.run(body())
 

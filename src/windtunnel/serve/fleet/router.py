@@ -28,6 +28,7 @@ from windtunnel.serve.fleet.forward import ClientLeftError, Forwarding
 from windtunnel.serve.fleet.health import Health
 from windtunnel.serve.fleet.metrics import FleetMetrics, OfBackend
 from windtunnel.serve.fleet.status import Status
+from windtunnel.serve.fleet.told import Told
 from windtunnel.serve.steer.speed import Speed
 from windtunnel.serve.steer.steering import Steering
 from windtunnel.serve.steer.wanted import SEGMENT_TOKENS, Lane, Targets, Wanted
@@ -79,12 +80,7 @@ class Router:
         app.router.add_post(PATHS["chat"], self.chat)
         app.router.add_post(PATHS["completion"], self.completion)
         app.router.add_post(PATHS["embeddings"], self.embeddings)
-        app.router.add_get("/v1/models", self.models)
-        app.router.add_get("/v1/models/{id:.+}", self.model)
-        app.router.add_get("/health", self.healthy)
-        app.router.add_get("/metrics", self.page)
-        app.router.add_get("/fleet/status", self.told)
-        app.router.add_post("/fleet/backends/{name}/{verb:drain|resume}", self.drain)
+        app.router.add_routes(Told(self).routes())
         app.cleanup_ctx.append(self._running)
         app.on_shutdown.append(self._closing)
         return app
@@ -130,8 +126,6 @@ class Router:
     def _count(self, status: int) -> None:
         self.metrics.refused.labels(str(status)).inc()
 
-    # what is told
-
     def served(self) -> dict[str, int | None]:
         """What clients may ask for, each with the shortest context among its back ends, where any tells one."""
         found: dict[str, int | None] = {}
@@ -140,46 +134,6 @@ class Router:
                 lengths = [length for length in (found.get(name), endpoint.most_tokens.get(name)) if length]
                 found[name] = min(lengths, default=None)
         return found
-
-    async def models(self, request: web.Request) -> web.Response:
-        """``GET /v1/models``: of all back ends together."""
-        return web.json_response({"object": "list", "data": [self._model(*item) for item in self.served().items()]})
-
-    async def model(self, request: web.Request) -> web.Response:
-        """``GET /v1/models/ID``"""
-        wanted, served = request.match_info["id"], self.served()
-        if wanted not in served:
-            raise unknown_model(wanted, served)
-        return web.json_response(self._model(wanted, served[wanted]))
-
-    def _model(self, name: str, most_tokens: int | None) -> dict[str, object]:
-        told: dict[str, object] = {"id": name, "object": "model", "created": int(self.status.since), "owned_by": "windtunnel"}
-        return {**told, "max_model_len": most_tokens} if most_tokens else told
-
-    async def healthy(self, request: web.Request) -> web.Response:
-        """``GET /health``: 200 while any back end is up."""
-        if self.draining:
-            raise overloaded("the endpoint is closing", 5.0)
-        if not any(endpoint.hopeful() for endpoint in self.endpoints.values()):
-            raise overloaded("no back end is up", 1.0)
-        return web.json_response({"status": "ok"})
-
-    async def page(self, request: web.Request) -> web.Response:
-        """``GET /metrics``"""
-        return web.Response(body=self.metrics.page(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
-
-    async def told(self, request: web.Request) -> web.Response:
-        """``GET /fleet/status``"""
-        return web.json_response(self.status.body())
-
-    async def drain(self, request: web.Request) -> web.Response:
-        """``POST /fleet/backends/NAME/drain`` and ``.../resume``"""
-        name = request.match_info["name"]
-        endpoint = self.endpoints.get(name)
-        if endpoint is None:
-            raise RefusedError(f"there is no back end '{name[:80]}'; there are {', '.join(self.endpoints)}", status=404)
-        endpoint.drain(request.match_info["verb"] == "drain")
-        return web.json_response({"name": name, "state": endpoint.state(), "in_flight": endpoint.in_flight})
 
     # what is asked
 
