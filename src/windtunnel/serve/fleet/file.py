@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
@@ -13,14 +12,13 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from windtunnel.errors import InvalidInputError, UnknownNameError, WindtunnelError
-from windtunnel.units import parse_duration_s
+from windtunnel.serve.fleet.table import Table, said
 
 Kind = Literal["url", "virtual", "serve"]
 KINDS: tuple[Kind, ...] = ("url", "virtual", "serve")
 
 MOST_BYTES = 4_000_000
 MOST_BACKENDS = 1024
-LONGEST_S = 86_400.0
 MOST_IN_FLIGHT = 256
 """Requests of one back end at once, where the file does not say: as many as vLLM runs at once of its own accord."""
 TABLES = ("fleet", "backend", "key")
@@ -128,59 +126,6 @@ def read_fleet_file(path: Path, environment: Mapping[str, str] = os.environ) -> 
     return _Reader(path.name, environment).read(path, content)
 
 
-class _Table:
-    """One table of the file, whose keys are taken one by one; where one is wrong, it says which of which table."""
-
-    def __init__(self, file: str, place: str, table: Any, known: tuple[str, ...]) -> None:
-        self.file, self.place = file, place
-        if not isinstance(table, dict):
-            raise InvalidInputError(f"{file}, {place}", "has to be a table")
-        for key in table:
-            if key not in known:
-                raise UnknownNameError(f"key in {place} of {file}", key, known)
-        self.table = table
-
-    def wrong(self, key: str, problem: str) -> InvalidInputError:
-        return InvalidInputError(f"{self.file}, {self.place} {key}", problem)
-
-    def text(self, key: str, default: str = "") -> str:
-        value = self.table.get(key, default)
-        if not isinstance(value, str):
-            raise self.wrong(key, f"has to be a text, not {_said(value)}")
-        if not value.isprintable() or (key in self.table and not value.strip()):
-            raise self.wrong(key, "is empty or has characters that cannot be printed")
-        return value.strip()
-
-    def time(self, key: str, default: float) -> float:
-        value = self.table.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise self.wrong(key, f'has to be a time such as "2s" or "50ms", not {_said(value)}')
-        seconds = parse_duration_s(str(value), f"{self.file}, {self.place} {key}")
-        if seconds > LONGEST_S:
-            raise self.wrong(key, f"{_said(value)} is more than a day")
-        return seconds
-
-    def count(self, key: str, default: int, least: int, most: int) -> int:
-        value = self.table.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise self.wrong(key, f"has to be a whole number from {least} to {most:,}, not {_said(value)}")
-        return value
-
-    def number(self, key: str, default: float | None, most: float) -> float | None:
-        value = self.table.get(key, default)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not (0 <= value <= most and math.isfinite(value)):
-            raise self.wrong(key, f"has to be a number from 0 to {most:,.10g}, not {_said(value)}")
-        return float(value)
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self.table.get(key, [])
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.wrong(key, f'has to be a list of texts such as ["--speed", "2"], not {_said(value)}')
-        return tuple(value)
-
-
 LIMITS = tuple(f.name for f in fields(Limits))
 BACKEND = (
     "name", "url", "virtual", "serve", "key_env", "model", "as", "on", "engine", "engine_version", "price_per_h",
@@ -212,7 +157,7 @@ class _Reader:
         return FleetFile(path, limits, tuple(backends.values()), tuple(keys))
 
     def limits(self, table: Any) -> Limits:
-        t, d = _Table(self.file, "[fleet]", table, LIMITS), Limits()
+        t, d = Table(self.file, "[fleet]", table, LIMITS), Limits()
         share = t.number("break_share", d.break_share, 1.0)
         return Limits(
             ttft=t.time("ttft", d.ttft),
@@ -236,16 +181,16 @@ class _Reader:
     def backend(self, number: int, table: Any) -> BackendEntry:
         name = table.get("name") if isinstance(table, dict) else None
         place = f"[[backend]] {name!r}" if isinstance(name, str) and _NAME.fullmatch(name) else f"[[backend]] {number}"
-        t = _Table(self.file, place, table, BACKEND)
+        t = Table(self.file, place, table, BACKEND)
         if "name" not in t.table:
             raise t.wrong("name", 'is missing; write name = "h20", for metrics and accounts')
         if not _NAME.fullmatch(t.text("name")):
-            raise t.wrong("name", f"{_said(t.table['name'])} has to be of letters, digits, '.', '_' and '-', at most 64")
-        said = [kind for kind in KINDS if kind in t.table]
-        if len(said) != 1:
-            both = f"has {' and '.join(said)}; it is one of them" if said else "says not what it is"
+            raise t.wrong("name", f"{said(t.table['name'])} has to be of letters, digits, '.', '_' and '-', at most 64")
+        kinds = [kind for kind in KINDS if kind in t.table]
+        if len(kinds) != 1:
+            both = f"has {' and '.join(kinds)}; it is one of them" if kinds else "says not what it is"
             raise t.wrong("", f'{both}: url = "http://...", virtual = "CHIP:N", or serve = "MODEL"')
-        kind = said[0]
+        kind = kinds[0]
         where = t.text(kind)
         entry = BackendEntry(
             name=t.text("name"),
@@ -263,7 +208,7 @@ class _Reader:
         )
         return self.fitting(t, entry)
 
-    def fitting(self, t: _Table, entry: BackendEntry) -> BackendEntry:
+    def fitting(self, t: Table, entry: BackendEntry) -> BackendEntry:
         """Keys that do not go with the kind."""
         if entry.kind != "url" and entry.key:
             raise t.wrong("key_env", "is for a back end with a url; those that are started here need no key")
@@ -285,7 +230,7 @@ class _Reader:
                 raise t.wrong("options", f"'{option}' is set by the fleet itself; leave it out")
         return entry
 
-    def key(self, t: _Table) -> str:
+    def key(self, t: Table) -> str:
         variable = t.text("key_env")
         if not variable:
             return ""
@@ -297,24 +242,19 @@ class _Reader:
         return key
 
 
-def _url(t: _Table, text: str) -> str:
+def _url(t: Table, text: str) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        raise t.wrong("url", f"{_said(text)} is no URL; write it as http://h20:8000/v1")
+        raise t.wrong("url", f"{said(text)} is no URL; write it as http://h20:8000/v1")
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or any(c.isspace() for c in text):
-        raise t.wrong("url", f"{_said(text)} is no URL of an endpoint; write it as http://h20:8000/v1")
+        raise t.wrong("url", f"{said(text)} is no URL of an endpoint; write it as http://h20:8000/v1")
     if parts.username or parts.password:
         raise t.wrong("url", 'holds a password; put the key into a variable and name it: key_env = "NAME"')
     if parts.query or parts.fragment:
-        raise t.wrong("url", f"{_said(text)} has more than a path; write it as http://h20:8000/v1")
+        raise t.wrong("url", f"{said(text)} has more than a path; write it as http://h20:8000/v1")
     return text.rstrip("/").removesuffix("/v1")
-
-
-def _said(value: object) -> str:
-    text = f"'{value}'" if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= 60 else f"{text[:50]}..."
 
 
 def about(file: str, entry: BackendEntry, error: WindtunnelError) -> InvalidInputError:
