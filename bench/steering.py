@@ -20,7 +20,7 @@ from typing import Protocol
 
 from windtunnel.serve.steer.steering import Steering
 from windtunnel.serve.steer.table import Table
-from windtunnel.serve.steer.traffic import Ticket
+from windtunnel.serve.steer.ticket import Ticket
 from windtunnel.serve.steer.wanted import Lane, Targets, Wanted
 from windtunnel.sim.prediction import Deployment
 from windtunnel.sim.serving.arrivals import Lengths

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from windtunnel.errors import InvalidInputError
 from windtunnel.serve.steer.learned import FADE_AFTER_S, FADE_HALF_S, FEWEST
 from windtunnel.serve.steer.steering import Steering
-from windtunnel.serve.steer.traffic import Ticket
+from windtunnel.serve.steer.ticket import Ticket
 from windtunnel.serve.steer.wanted import Lane, Targets, Wanted
 
 TARGETS = Targets(ttft_s=2.0, tpot_s=0.05)

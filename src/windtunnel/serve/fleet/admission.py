@@ -12,7 +12,7 @@ from windtunnel.serve.api.refusal import RefusedError, overloaded
 from windtunnel.serve.fleet.endpoint import Endpoint
 from windtunnel.serve.fleet.file import Limits
 from windtunnel.serve.steer.steering import Steering
-from windtunnel.serve.steer.traffic import Ticket
+from windtunnel.serve.steer.ticket import Ticket
 from windtunnel.serve.steer.wanted import Pick, Wanted
 
 RECENT = 64

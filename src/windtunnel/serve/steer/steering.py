@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from windtunnel.serve.steer.prefixes import Prefixes
-from windtunnel.serve.steer.traffic import Offer, Ticket, Traffic, spread
+from windtunnel.serve.steer.ticket import Offer, Ticket
+from windtunnel.serve.steer.traffic import Traffic, spread
 from windtunnel.serve.steer.wanted import Lane, Pick, Seen, Targets, Wanted
 
 ANSWER_TOKENS = 256.0
