@@ -147,7 +147,8 @@ class Steering:
         if ticket.done:
             return
         ticket.done = True
-        count = ticket.tokens if tokens is None else tokens
+        told = ticket.tokens if ticket.wanted.streams else 0
+        count = told if tokens is None else tokens
         if ok and count:
             self._answered(ticket.wanted, count)
         if traffic is not None:
