@@ -11,7 +11,7 @@ KILO, MEGA, GIGA, TERA, PETA = 1e3, 1e6, 1e9, 1e12, 1e15
 KIBI, MEBI, GIBI = 1024.0, 1024.0**2, 1024.0**3
 MICRO, MILLI = 1e-6, 1e-3
 
-_TIME_S = {"s": 1.0, "ms": MILLI, "us": MICRO, "µs": MICRO, "m": 60.0, "min": 60.0, "h": 3600.0}
+_TIME_S = {"s": 1.0, "ms": MILLI, "us": MICRO, "µs": MICRO, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zA-Zµ]*)\s*$")
 
 
@@ -19,7 +19,7 @@ def parse_duration_s(text: str, field: str = "duration") -> float:
     """Seconds from ``2s``, ``50ms``, ``1.5`` (seconds). Raises InvalidInputError."""
     match = _NUMBER.match(text)
     if match is None or (match.group(2) and match.group(2) not in _TIME_S):
-        raise InvalidInputError(field, f"'{text}' is not a time; write it as 2s, 50ms or 300us")
+        raise InvalidInputError(field, f"'{text}' is not a time; write it as 300us, 50ms, 2s, 5min, 3h or 10d")
     value = float(match.group(1)) * _TIME_S[match.group(2) or "s"]
     if not (math.isfinite(value) and value > 0):
         raise InvalidInputError(field, f"'{text}' is not a positive time")
