@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -17,6 +18,8 @@ from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
 from windtunnel.serve.api.metrics import Metrics
 from windtunnel.serve.api.refusal import RefusedError
+from windtunnel.serve.door.accounts import Accounts
+from windtunnel.serve.door.door import Door
 
 
 class Saying:
@@ -242,6 +245,24 @@ def test_an_answer_that_breaks_says_so_in_its_stream() -> None:
     backend = Saying(fail_after=2)
     with_server(backend, ask)
     assert backend.open == backend.closed == 3
+
+
+def test_an_answer_that_breaks_is_accounted_as_an_error(tmp_path: Path) -> None:
+    """Though the status that was sent before it broke is 200."""
+
+    async def go() -> None:
+        app = Api(Saying(fail_after=2), Metrics()).app()
+        Door(accounts=Accounts(tmp_path / "accounts.jsonl")).guard(app)
+        async with TestServer(app) as server, ClientSession() as session:
+            told = {"model": "two", "prompt": ["a b c", "a"], "stream": True}
+            async with session.post(server.make_url("/v1/completions"), json=told) as answer:
+                assert answer.status == 200
+                await answer.read()
+
+    asyncio.run(go())
+    (record,) = (json.loads(line) for line in (tmp_path / "accounts.jsonl").read_text().splitlines())
+    assert (record["status"], record["finish"], record["error"]) == (503, "error", "the engine stopped")
+    assert record["completion_tokens"] > 0
 
 
 def test_a_bug_is_logged_and_not_leaked(caplog: pytest.LogCaptureFixture) -> None:

@@ -39,5 +39,5 @@ def write(record: Record, asked: Asked, generations: Sequence[Generation], watch
     if between:
         record.tpot_s = round(sum(between) / len(between), 6)
     finishes = dict.fromkeys(watch.finish for watch in watches if watch.finish)
-    if finishes:
+    if finishes and record.finish is None:  # an error comes before what some of the answers came to
         record.finish = ",".join(finishes)

@@ -177,7 +177,8 @@ class Api:
             refusal = of_exception(request, error)
             self._count(refusal.status)
             self.status.refused(refusal)
-            visit_of(request).record.error = str(refusal)
+            record = visit_of(request).record
+            record.status, record.error, record.finish = refusal.status, str(refusal), "error"
             await response.write(error_event(refusal))
         await response.write(DONE)
         await response.write_eof()
