@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.serve.engine.made_up import LLAMA, gguf
+from tests.serve.process.fake_engine import distribution
 from windtunnel.errors import DoesNotFitError, InvalidInputError, UnknownNameError, UnsupportedError
 from windtunnel.serve.engine.choose import Candidate, choose
 from windtunnel.serve.engine.gguf import read_head
@@ -108,6 +109,20 @@ def test_what_is_no_model_is_told_in_one_line(said: str, why: str, tmp_path: Pat
         find_weights(said)
     assert why in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_misspelt_package_is_told_the_nearest_that_carries_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, carries in (("tiny_model7", True), ("tiny_model8", False)):
+        (tmp_path / name).mkdir()
+        distribution(tmp_path, name.replace("_", "-"), "1.0")
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('imported')")
+        if carries:
+            gguf(tmp_path / name / "it.gguf", LLAMA)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InvalidInputError) as caught:
+        find_weights("tiny-modle7")
+    told = "no weights of it are on this disk; nearest package that carries a GGUF file: tiny-model7"
+    assert str(caught.value) == f"tiny-modle7: {told}"
 
 
 def test_a_file_in_parts_is_its_first(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from windtunnel.errors import InvalidInputError
+from windtunnel.errors import InvalidInputError, nearest
 from windtunnel.serve.engine.gguf import is_gguf
 
 GGUF, SAFETENSORS, OPENVINO = "GGUF", "safetensors", "OpenVINO"
@@ -41,11 +42,23 @@ def find_weights(said: str) -> Weights:
     for folder in (_package(said), _hub(said)):
         if folder is not None:
             return _of_folder(folder, said, said)
+    near = _near(said)
+    if near:
+        told = ", ".join(near)
+        raise InvalidInputError(said, f"no weights of it are on this disk; nearest package that carries a GGUF file: {told}")
     raise InvalidInputError(
         said,
         "no weights of it are on this disk; name a .gguf file, a folder with config.json and .safetensors, or an installed"
         " package that carries a GGUF file; or say with --on CHIP:N on what to simulate it",
     )
+
+
+def _near(said: str) -> list[str]:
+    """Installed packages whose names are nearly that, and that carry a GGUF file."""
+    if "/" in said:
+        return []
+    names = {name for one in importlib.metadata.distributions() if (name := one.name)}
+    return [name for name in nearest(said, names, 8) if _package(name) is not None][:3]
 
 
 def _could_be_name(said: str) -> bool:
