@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
 import windtunnel
+from tests.serve.fleet.fake import Fake, ask, body, fleet
 from tests.serve.process.fake_engine import distribution, make_fakes
 from windtunnel.cli.main import run
+from windtunnel.cli.serve_process import one_engine
 from windtunnel.serve.process.process import EngineProcess
 
 SRC = Path(windtunnel.__file__).parents[1]
@@ -70,6 +76,11 @@ def test_an_engine_serves_through_the_router_and_ends_with_it(python: str, model
     started = seen.read_text(encoding="utf-8")
     for words in ('"--max-num-seqs", "4"', '"--tool-call-parser", "hermes"', '"--tensor-parallel-size", "2"'):
         assert words in started
+    (start,) = (json.loads(one) for one in started.splitlines())
+    key = start["env"]["VLLM_API_KEY"]  # other users, who can reach the engine too, do not know it
+    assert len(key) >= 32
+    assert not any(key in word for word in start["argv"])
+    assert key not in line + errors
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.rpartition('"pid": ')[2].partition(",")[0]), 0)
 
@@ -97,6 +108,24 @@ def test_an_engine_that_is_given_up_ends_it_with_one_line(
     told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("windtunnel: ")]
     assert len(told) == 1
     assert told[0].startswith("windtunnel: vllm is given up: it died 2 times in 10 minutes; the last time: vllm ended with")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_engine_that_fails_at_a_request_is_not_asked_again(stream: bool) -> None:
+    """And one whose first token is late has the time of a whole answer."""
+
+    async def fail(fake: Fake, asked: Any, writer: asyncio.StreamWriter) -> None:
+        writer.write(body(500, {"error": {"message": "out of memory"}}))
+
+    async def go() -> None:
+        limits = one_engine(waiting=7)
+        assert (limits.queue, limits.first_token) == (7, limits.whole)
+        async with fleet({"vllm": (fake := Fake(fail))}, **asdict(limits)) as running:
+            async with running.post(ask(stream=stream)) as answer:
+                assert answer.status == 502
+            assert len(fake.asked) == 1
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize(

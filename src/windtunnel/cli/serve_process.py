@@ -17,6 +17,7 @@ from windtunnel.errors import EngineError, InvalidInputError, UnknownNameError
 if TYPE_CHECKING:
     from windtunnel.serve.engine.choose import Candidate as Choosable
     from windtunnel.serve.engine.weights import Weights
+    from windtunnel.serve.fleet.file import Limits
     from windtunnel.serve.process.candidates import Candidate
     from windtunnel.serve.process.launch import Wish
 
@@ -165,8 +166,16 @@ def _wish(model: str, candidate: Candidate, said: dict[str, Any]) -> tuple[Wish,
     ), facts.experts  # fmt: skip
 
 
+def one_engine(waiting: int) -> Limits:
+    """A fleet's limits where there is one back end: trying again would ask the same engine for the same work, and a first token
+    takes as long as its queue and the prompt do."""
+    from windtunnel.serve.fleet.file import Limits
+
+    return Limits(queue=waiting, retries=0, first_token=Limits().whole)
+
+
 async def _serve(candidate: Candidate, wish: Wish, experts: bool, door: Any, said: dict[str, Any]) -> None:
-    from windtunnel.serve.fleet.file import BackendEntry, Limits
+    from windtunnel.serve.fleet.file import BackendEntry
     from windtunnel.serve.fleet.router import Router
     from windtunnel.serve.process.process import State
     from windtunnel.serve.server import serve as listen
@@ -174,8 +183,8 @@ async def _serve(candidate: Candidate, wish: Wish, experts: bool, door: Any, sai
 
     stop = asyncio.Event()
     async with candidate.process(wish, _told, experts=experts) as engine:
-        entry = BackendEntry(candidate.engine, "url", engine.url, model=wish.name)
-        router = Router([entry], Limits(queue=said["waiting"]))
+        entry = BackendEntry(candidate.engine, "url", engine.url, model=wish.name, key=engine.key)
+        router = Router([entry], one_engine(said["waiting"]))
         engine.up = router.endpoints[entry.name].at
 
         def ready(url: str) -> None:

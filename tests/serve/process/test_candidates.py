@@ -275,7 +275,12 @@ def test_a_candidate_serves(site: Path, name: str, engine: str) -> None:
     async def run() -> str:
         candidate = chosen(engine, H20S, python_of(site))
         async with candidate.process(Wish("/models/qwen", "qwen", tp=2), told.append) as it:
-            client = openai.AsyncOpenAI(base_url=f"{it.url}/v1", api_key="any")
+            assert bool(it.key) == (engine == "vllm")
+            stranger = openai.AsyncOpenAI(base_url=f"{it.url}/v1", api_key="any")
+            if it.key:  # another user of the machine
+                with pytest.raises(openai.AuthenticationError):
+                    await stranger.chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Who?"}])
+            client = stranger.with_options(api_key=it.key or "any")
             async with client:
                 said = await client.chat.completions.create(model="qwen", messages=[{"role": "user", "content": "Who?"}])
         return said.choices[0].message.content or ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -49,8 +50,10 @@ class Candidate:
         *,
         experts: bool = False,
         patience_s: float = PATIENCE_S,
+        key: str = "",
     ) -> Launch:
-        """The command that serves ``wish``. own: the user's environment, this process's without it; experts: the model has some.
+        """The command that serves ``wish``. own: the user's environment, this process's without it; experts: the model has some;
+        key: that the engine asks for, where it can be told one that other users do not see.
 
         Raises InvalidInputError and UnsupportedError.
         """
@@ -66,7 +69,7 @@ class Candidate:
         own = os.environ if own is None else own
         if self.engine == sglang.ENGINE:
             return sglang.launch(self.python, self.stack, self.version, wish, port, own, experts)
-        return vllm.launch(self.python, self.stack, self.engine, wish, port, own, patience_s)
+        return vllm.launch(self.python, self.stack, self.engine, wish, port, own, patience_s, key)
 
     def process(
         self, wish: Wish, tell: Callable[[str], None], *, experts: bool = False, patience_s: float = PATIENCE_S
@@ -74,9 +77,10 @@ class Candidate:
         """The process that serves ``wish``, not started yet. tell: as EngineProcess has it. Raises as ``launch`` does."""
         from windtunnel.serve.process.process import EngineProcess
 
+        key = secrets.token_urlsafe(32)  # the same for each of its starts
         self.launch(wish, 0, experts=experts)  # what cannot be is told now
         return EngineProcess(
-            lambda port: self.launch(wish, port, experts=experts, patience_s=patience_s), tell, patience_s=patience_s
+            lambda port: self.launch(wish, port, experts=experts, patience_s=patience_s, key=key), tell, patience_s=patience_s
         )
 
 

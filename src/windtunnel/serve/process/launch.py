@@ -39,13 +39,15 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A command that serves the OpenAI API on ``port`` of loopback. label: before each line of its log; environment: whole."""
+    """A command that serves the OpenAI API on ``port`` of loopback. label: before each line of its log; environment: whole;
+    key: without which it answers nobody, "" where it asks for none."""
 
     label: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     port: int
     health: str = "/health"
+    key: str = field(default="", repr=False)
 
     @property
     def url(self) -> str:

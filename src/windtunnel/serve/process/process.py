@@ -82,6 +82,11 @@ class EngineProcess:
         return self._launched.url if self._launched else ""
 
     @property
+    def key(self) -> str:
+        """That it asks for; "" where it asks for none, and before the first start."""
+        return self._launched.key if self._launched else ""
+
+    @property
     def last_lines(self) -> tuple[str, ...]:
         """The end of its log."""
         return tuple(self._log.last) if self._log else ()

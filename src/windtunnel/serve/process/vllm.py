@@ -20,7 +20,7 @@ ENGINE = "vllm"
 OPT_IN = "vllm.endpoint_plugins"
 """Plugins that add routes, and are loaded only where they are named: naming what is installed must not let them in."""
 NOT_PASSED = ("VLLM_API_KEY", "VLLM_PORT")
-"""A key of its own would shut out whoever stands before it; in Kubernetes, the port is what the name of a service makes it."""
+"""The user's key would shut out whoever stands before it; in Kubernetes, the port is what the name of a service makes it."""
 
 CPU_BUILD = "vLLM's builds for CPUs have 'cpu' in their version (vllm 0.33.0, platforms/__init__.py)"
 
@@ -31,22 +31,32 @@ def any_build(system: str) -> bool:
 
 
 def launch(
-    python: Interpreter, stack: Stack, engine: str, wish: Wish, port: int, own: Mapping[str, str], patience_s: float
+    python: Interpreter,
+    stack: Stack,
+    engine: str,
+    wish: Wish,
+    port: int,
+    own: Mapping[str, str],
+    patience_s: float,
+    key: str = "",
 ) -> Launch:
-    """engine: ``vllm``, or the package that brings its platform; own: the user's environment; patience_s: for the start.
+    """engine: ``vllm``, or the package that brings its platform; own: the user's environment; patience_s: for the start; key:
+    that it asks for, which goes by the environment, since every user of a machine may read commands.
 
     Raises InvalidInputError where more than one outside platform is installed and none is chosen.
     """
     made = environment(stack, engine, wish, own)
     for name in NOT_PASSED:
         made.pop(name, None)
+    if key:
+        made["VLLM_API_KEY"] = key
     made.setdefault("VLLM_ENGINE_READY_TIMEOUT_S", f"{patience_s:.0f}")
     if stack.id == "cpu":
         made.setdefault("VLLM_TARGET_DEVICE", "cpu")
     plugins = plugins_of(python, stack, engine, own.get("VLLM_PLUGINS"))
     if plugins is not None:
         made["VLLM_PLUGINS"] = plugins
-    return Launch(engine, (python.path, "-m", "vllm.entrypoints.cli.main", "serve", *arguments(wish, port)), made, port)
+    return Launch(engine, (python.path, "-m", "vllm.entrypoints.cli.main", "serve", *arguments(wish, port)), made, port, key=key)
 
 
 def arguments(wish: Wish, port: int) -> list[str]:
