@@ -49,6 +49,7 @@ docs: $(DEV)
 	$(BIN)/python docs/generate_port_rules.py
 	$(BIN)/python docs/generate_rules.py
 	$(BIN)/python docs/generate_claims.py
+	$(BIN)/python docs/generate_fleet.py
 
 clean:
 	rm -rf $(VENV) build dist report.html deploy .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from bench import (  # noqa: E402
     cpu_serving,
     endpoint,
+    fleet,
     gemm,
     killed,
     porting,
@@ -312,6 +313,21 @@ def steered() -> list[Line]:
     return lines
 
 
+def fleet_plans() -> list[Line]:
+    found = fleet.timed()
+    worst = max(each.seconds for each in found)
+    told = ", ".join(f"{each.seconds:.1f}" for each in found)
+    done = worst <= 10.0 and all(each.proven for each in found)
+    free = [each for each in found if each.whole is not None]
+    beyond = ", ".join("none" if each.whole is None else f"{100 * each.whole:.1f} %" for each in found)
+    gap = max(each.gap for each in found)
+    return [
+        Line("fleet of 12 chips, 20 workloads, 8 quarters: proven", "<= 10 s CPU", f"{told} s", "none known", done),
+        Line("  ... relative gap that is proven", "", f"{100 * gap:.3f} %", "", None),
+        Line("  ... what whole instances everywhere add", "", f"{beyond} ({len(free)} of {len(found)} found)", "", None),
+    ]
+
+
 def pace() -> list[Line]:
     warm = speed.warm_prediction_ms()
     seconds, megabytes = speed.search()
@@ -349,6 +365,7 @@ def main() -> None:
             served_on_cpu,
             fleets,
             steered,
+            fleet_plans,
             pace,
         ]
     )

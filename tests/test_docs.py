@@ -94,6 +94,17 @@ def test_the_page_of_export_rules_is_what_the_record_says() -> None:
         assert (ROOT / "docs" / name).read_text(encoding="utf-8") == picture, "run `make docs`"
 
 
+def test_the_page_of_fleets_is_what_the_example_gives() -> None:
+    """The least cost is proven again from what was searched; the plan itself was looked for against the clock."""
+    pytest.importorskip("scipy")
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_fleet.py"))
+    found = generator["searched"]()
+    assert generator["least_usd"](found) == pytest.approx(generator["kept_usd"](), rel=3e-4), "run `make docs`"
+    page = " ".join((ROOT / "docs" / "fleet.md").read_text(encoding="utf-8").split())
+    for note in generator["rests_on"](found):
+        assert " ".join(note.split()) in page, "run `make docs`"
+
+
 def test_every_record_in_the_documentation_is_read() -> None:
     found = {page.name: parse_toml(text, page.name) for page, _, text in blocks("toml")}
     assert parse_chip(Table("my-chip.toml", found["adding-a-chip.md"])).peak("bf16").value == 256e12

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +16,7 @@ from windtunnel.cli.params import Count, json_option
 from windtunnel.errors import InfeasibleError
 
 MOST_JOBS = 256
+STDOUT = 1
 
 
 @click.command()
@@ -35,7 +39,8 @@ def fleet(file: Path, jobs: int | None, fresh: bool, plot: Path | None, html: Pa
             check_writable(path, field)
     from windtunnel.plan.fleets.fleet import fleet as solve
 
-    found = solve(file, jobs=jobs or os.cpu_count() or 1, fresh=fresh, progress=_progress())
+    with _silent():
+        found = solve(file, jobs=jobs or os.cpu_count() or 1, fresh=fresh, progress=_Told())
     from windtunnel.cli.render_fleet import fleet_sheet
 
     sheet = fleet_sheet(found)
@@ -73,5 +78,21 @@ class _Told:
             click.echo(f"\rsearched {done} of {all_of_them} workloads", nl=done == all_of_them, err=True)
 
 
-def _progress() -> _Told:
-    return _Told()
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keeps off standard output what HiGHS writes there past Python, so that tables and JSON stand alone."""
+    try:
+        sys.stdout.flush()
+        kept, nowhere = os.dup(STDOUT), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no standard output at all
+        yield
+        return
+    os.dup2(nowhere, STDOUT)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).fflush(None)  # what C holds back would come out later
+        os.dup2(kept, STDOUT)
+        os.close(kept)
+        os.close(nowhere)

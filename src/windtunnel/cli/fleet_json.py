@@ -50,7 +50,7 @@ def fleet_json(plan: FleetPlan) -> Json:
             "rules": barred(plan),
             "workloads": {name: found.refused for name, found in plan.assembly.found.items()},
         },
-        "notes": notes(plan),
+        "notes": notes(spec, plan.assembly),
     }
 
 

@@ -7,7 +7,9 @@ from itertools import groupby
 
 from windtunnel.catalog import price_book
 from windtunnel.cli.render import Sheet, count, number, percent
+from windtunnel.plan.fleets.assemble import Assembly
 from windtunnel.plan.fleets.result import Bought, Conflict, FleetPlan, Serving, Shadow, Solved, Training
+from windtunnel.plan.fleets.spec import FleetSpec
 from windtunnel.plan.fleets.words import money, whole_chips
 
 MOST_REFUSED = 40
@@ -25,7 +27,7 @@ def fleet_sheet(plan: FleetPlan, *, width: int = 0, terminal: bool | None = None
     _why_not(sheet, plan)
     sheet.line()
     sheet.line("What this rests on", style="bold")
-    for note in notes(plan):
+    for note in notes(spec, plan.assembly):
         sheet.bullet(note)
     return sheet
 
@@ -46,17 +48,22 @@ def _solved(sheet: Sheet, plan: FleetPlan, solved: Solved) -> None:
     )
     sheet.table(
         "What runs where",
-        ["workload", "quarters", "on", "as", "requests/s", "chips"],
+        ["workload", "quarters", "on", "requests/s", "chips"],
         _serving(plan, solved.serving),
         left=3,
-        fold=["as"],
     )
     sheet.table(
         "What is trained where",
-        ["workload", "quarters", "on", "as", "tokens", "chips"],
+        ["workload", "quarters", "on", "tokens", "chips"],
         _training(plan, solved.training),
         left=3,
-        fold=["as"],
+    )
+    sheet.table(
+        "How they run",
+        ["workload", "on", "each instance"],
+        dict.fromkeys((each.workload, each.way, each.deployed) for each in solved.serving)
+        | dict.fromkeys((run.workload, run.chip, run.deployed) for run in solved.training),
+        left=3,
     )
     sheet.table(
         f"Cost by part, {spec.currency}",
@@ -76,7 +83,7 @@ def _solved(sheet: Sheet, plan: FleetPlan, solved: Solved) -> None:
     )
     if plan.others:
         sheet.table(
-            "If supply is as another source says",
+            "If supply is as other sources say",
             ["sources", f"least cost, {spec.currency}"],
             (
                 [name, money(cost, spec, sign=False) if cost is not None else "not all can be had"]
@@ -96,19 +103,22 @@ def verdict(plan: FleetPlan, solved: Solved) -> Iterator[str]:
     if solved.credit:
         paid += f", {money(solved.credit, spec)} credited at the end"
     if spec.discount:
-        paid += f"; {money(solved.objective, spec)} as counted today"
+        paid += f"; {money(solved.objective, spec)} net, discounted to the start"
     yield f"{paid}."
-    proof = "proven optimal" if solved.proven else "time ran out: not proven optimal"
-    yield f"{proof[0].upper()}{proof[1:]}: no plan in shares of whole instances costs less by more than {percent(solved.gap, 3)}."
+    took = f"{solved.seconds:.1f} s of CPU"
+    if solved.proven:
+        yield f"Proven optimal in {took}, within {percent(solved.gap, 3)}, of all plans in shares of whole instances."
+    else:
+        yield f"Not proven optimal: after {took} a plan that is better by {percent(solved.gap, 2)} may be there."
     if solved.whole_usd > 0.0:
         yield (
-            f"Whole instances, where a workload is on several kinds of chips, add {money(solved.whole_usd, spec)} "
+            f"Whole instances on every kind of chip, and whole replicas of runs, add {money(solved.whole_usd, spec)} "
             f"({percent(solved.whole_usd / abs(solved.objective), 2)})."
         )
     if not solved.whole:
         yield (
             "Where a workload is on several kinds of chips, its instances are counted in parts: "
-            "with whole ones the limits do not hold."
+            "no plan with whole ones was found within these limits."
         )
     for name, shares in solved.lost_share.items():
         yield f"{name}: {percent(max(shares), 1)} of its requests are not served in the worst quarter."
@@ -132,14 +142,17 @@ def _from_to(values: Sequence[float]) -> str:
 
 def _serving(plan: FleetPlan, serving: Sequence[Serving]) -> Iterator[list[str]]:
     """One row for each workload and way; what changes over its quarters from the first to the last."""
-    ways = dict.fromkeys((each.workload, each.way, each.deployed) for each in serving)
-    for workload, way, deployed in ways:
-        rows = [each for each in serving if (each.workload, each.way, each.deployed) == (workload, way, deployed)]
-        chips = [[count for _, count in each.chips] for each in rows]
-        per_part = [_from_to([float(whole_chips(each[i])) for each in chips]) for i in range(len(chips[0]))]
+    ways = dict.fromkeys((each.workload, each.way) for each in serving)
+    for workload, way in ways:
+        mine = [each for each in serving if (each.workload, each.way) == (workload, way)]
+        quarters = sorted({each.quarter for each in mine})
+        of = [[each for each in mine if each.quarter == quarter] for quarter in quarters]
+        parts = range(len(mine[0].chips))
+        chips = [[whole_chips(sum(each.chips[i][1] for each in rows)) for i in parts] for rows in of]
+        per_part = [_from_to([float(each[i]) for each in chips]) for i in parts]
         yield [
-            workload, _spans(plan, [each.quarter for each in rows]), way, deployed,
-            _from_to([each.requests_per_s for each in rows]), " + ".join(per_part),
+            workload, _spans(plan, quarters), way,
+            _from_to([sum(each.requests_per_s for each in rows) for rows in of]), " + ".join(per_part),
         ]  # fmt: skip
 
 
@@ -147,7 +160,7 @@ def _training(plan: FleetPlan, training: Sequence[Training]) -> Iterator[list[st
     for workload in dict.fromkeys(each.workload for each in training):
         rows = [each for each in training if each.workload == workload]
         yield [
-            workload, _spans(plan, [each.quarter for each in rows]), rows[0].chip, rows[0].deployed,
+            workload, _spans(plan, [each.quarter for each in rows]), rows[0].chip,
             f"{sum(each.tokens for each in rows):.3g}", _from_to([float(whole_chips(each.chips)) for each in rows]),
         ]  # fmt: skip
 
@@ -175,7 +188,8 @@ def _stock(plan: FleetPlan, solved: Solved) -> Iterator[list[str]]:
 def _again(plan: FleetPlan, shadow: Shadow) -> str:
     if shadow.saved is None:
         return "-"
-    step = f"{shadow.step:,.6g} {shadow.unit}" if shadow.step != 1.0 else shadow.unit
+    many = "s" if shadow.unit in ("chip", "rack") and shadow.step != 1.0 else ""
+    step = f"{shadow.step:,.6g} {shadow.unit}{many}"
     if plan.spec.goal == "served":
         return f"{shadow.saved:.4f} for {step}"
     if shadow.saved_high <= 0.0 or shadow.saved <= 0.0:
@@ -225,6 +239,8 @@ def barred(plan: FleetPlan) -> list[str]:
     for terms in plan.assembly.terms:
         for (share, why), group in groupby(enumerate(terms.permissions), key=lambda pair: (pair[1].share, pair[1].why)):
             quarters = [quarter for quarter, _ in group]
+            if not any(terms.supply[quarter].high for quarter in quarters):
+                continue  # none are to be had anyway
             if share < 1.0:
                 part = "not to be had" if share == 0.0 else f"to be had on {percent(share)} of the days"
                 lines.append(f"{terms.spec.name} in {_spans(plan, quarters)}: {part}: {why}")
@@ -233,11 +249,10 @@ def barred(plan: FleetPlan) -> list[str]:
     return lines
 
 
-def notes(plan: FleetPlan) -> list[str]:
+def notes(spec: FleetSpec, assembly: Assembly) -> list[str]:
     """What is assumed, a line each."""
-    spec = plan.spec
     lines = [
-        *plan.assembly.assumed,
+        *assembly.assumed,
         "instances of each workload are its own; they are found for its busiest quarter (and its quietest) and simulated there",
         "workloads may move between chips from one quarter to the next at no cost; chips that stand idle draw nothing",
         "what is not bought of a quarter's supply is gone; what is bought is there from the quarter's first day and stays",
@@ -245,8 +260,8 @@ def notes(plan: FleetPlan) -> list[str]:
         "limits of power hold at the meter, PUE included",
     ]
     if spec.training:
-        lines.append("a run's chips are the mean over a quarter; its rate is that of as many replicas as it was found for")
-    if any(len({part.on for part in way.parts}) > 1 for found in plan.assembly.found.values() for way in found.ways):
+        lines.append("a run holds whole replicas for whole quarters; its rate is that of as many as it was found for")
+    if any(len({part.on for part in way.parts}) > 1 for found in assembly.found.values() for way in found.ways):
         lines.append(
             "caches between two kinds of chips move at the rate of the slower network, in the wider number type; that engines of "
             "two makers hand them over is assumed"

@@ -76,9 +76,7 @@ def fleet_svg(plan: FleetPlan, width: int = WIDE) -> str:
     parts += keys
     panel, top = _cost(plan, plan.solved, width, top + 4)
     parts += panel
-    for line in wrapped(
-        "Chips of a training run are the mean over a quarter. What is paid in a quarter is not discounted.", width - 24
-    ):
+    for line in wrapped("Dashed: chips that stand idle. What is paid in a quarter is not discounted.", width - 24):
         parts.append(text(12, top, line, "soft"))
         top += 16
     return svg(width, top + 2, f"{spec.name}: chips and cost by quarter", parts, STYLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from windtunnel.claims.check import Answer, answer, checks, no_matter
 from windtunnel.claims.found import Found, number, over, percent, unknown
 from windtunnel.claims.ledger import Ledger
+from windtunnel.plan.fleets.dies import packages
 
 DIES_OF_910C = 2
 FLEET = {"h20": "S060", "h800-sxm": "S061", "h100-sxm": "S062"}
@@ -85,12 +86,12 @@ def dies_of_2025(ledger: Ledger) -> Answer:
     output = ledger.row("M030").number()
     cards = ledger.row("M037").number()
     how = f"output {output:,.0f} (Bloomberg); {cards:,.0f} cards shipped (IDC) have one die (910B) or two (910C) each"
-    packages = output / DIES_OF_910C
+    chips = packages(output, DIES_OF_910C)
     return answer(
         number(output, "dies", how, cards, DIES_OF_910C * cards),
         beside=(
-            f"A million dies are {packages:,.0f} 910C: "
-            f"{packages * ledger.figure('ascend-910c', 'matrix_flops_per_s.bf16') / 1e18:,.0f} EFLOPS of dense BF16.",
+            f"A million dies are {chips:,.0f} 910C: "
+            f"{chips * ledger.figure('ascend-910c', 'matrix_flops_per_s.bf16') / 1e18:,.0f} EFLOPS of dense BF16.",
         ),
     )
 
@@ -98,9 +99,9 @@ def dies_of_2025(ledger: Ledger) -> Answer:
 def _assembled(ledger: Ledger, dies: float) -> Found:
     """910C out of so many dies: at the reported yield of assembly, and at most all."""
     survive = ledger.row("E008").number() / 100.0
-    packages = dies / DIES_OF_910C
+    least, most = (packages(dies, DIES_OF_910C, share) for share in (survive, 1.0))
     how = f"{dies:,.0f} dies, {DIES_OF_910C} a chip, {percent(survive)} to 100 % survive assembly"
-    return number(packages * survive, "chips", how, packages * survive, packages)
+    return number(least, "chips", how, least, most)
 
 
 @checks("S016", "S057")
@@ -115,7 +116,7 @@ def packages_from_dies(ledger: Ledger) -> Answer:
     rows = ledger.rows("TSMC dies via intermediaries", "stockpile")
     others = [_assembled(ledger, row.number()) for row in rows]
     claimed, wanted = ledger.said("S057"), ledger.said("S058")
-    needed = wanted / (claimed / DIES_OF_910C)
+    needed = wanted / packages(claimed, DIES_OF_910C)
     return answer(
         _assembled(ledger, claimed),
         beside=(

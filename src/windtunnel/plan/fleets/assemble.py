@@ -129,7 +129,7 @@ def _supply(spec: FleetSpec, chip: ChipSpec, at: Place) -> tuple[tuple[Interval,
         return tuple(Interval(x, x, x) for x in given), ""
     years = {period.year: year_supply(at.chip.id, given.year or period.year) for period in spec.periods}
     series = tuple(Interval(*(x * given.share / 4.0 for x in years[period.year].chips)) for period in spec.periods)
-    said = "; ".join(f"{given.year or year}: {found.told}" for year, found in years.items())
+    said = "; ".join(dict.fromkeys(f"in {given.year or year} {found.told}" for year, found in years.items()))
     return series, f"{chip.name}: {100 * given.share:.3g} % of what is sold or made in a year, evenly over it: {said}"
 
 

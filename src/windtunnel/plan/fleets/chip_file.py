@@ -8,7 +8,7 @@ from pathlib import Path
 from windtunnel.catalog.store import Table
 from windtunnel.errors import UnknownNameError
 from windtunnel.plan.fleets import fields
-from windtunnel.plan.fleets.dies import DieSupply, Interval
+from windtunnel.plan.fleets.dies import DieSupply, Interval, murphy, negative_binomial
 from windtunnel.plan.fleets.spec import ChipSpec, MarketSupply, Series, SiteSpec, SpaceUnit
 from windtunnel.plan.place import stands_for
 
@@ -21,6 +21,8 @@ _DIES = (
     "die_mm2",
     "dies_per_chip",
     "yield",
+    "defects_per_cm2",
+    "clustering",
     "survive",
     "share",
     "stock_dies",
@@ -96,11 +98,12 @@ def _supply(table: Table, quarters: int, name: str, assumed: list[str]) -> Serie
 def _dies(table: Table) -> DieSupply:
     table.only(_DIES)
     stacks = fields.amount(table, "memory_stacks")
+    area = fields.needed(table, "die_mm2", "the area of one die") * 1e-6
     found = DieSupply(
         wafers_per_month=fields.needed(table, "wafers_per_month", "the wafers a month that carry this die", zero=True),
-        die_area_m2=fields.needed(table, "die_mm2", "the area of one die") * 1e-6,
+        die_area_m2=area,
         dies_each=table.count("dies_per_chip"),
-        good=_interval(table, "yield"),
+        good=_good(table, area),
         survive=_interval(table, "survive"),
         share=fields.needed(table, "share", "the share of the chips that this fleet may get: 0.05"),
         stock_dies=fields.amount(table, "stock_dies", 0.0) or 0.0,
@@ -113,12 +116,30 @@ def _dies(table: Table) -> DieSupply:
     return found
 
 
-def _interval(table: Table, key: str) -> Interval:
-    """A share of one, as a number or as [low, high] or [low, middle, high]."""
+def _good(table: Table, area_m2: float) -> Interval:
+    """Share of dies that work: as it is said, or from defects per cm2 by Murphy (with clustering: by the negative binomial)."""
+    if "defects_per_cm2" not in table.fields:
+        if "clustering" in table.fields:
+            raise table.fail("clustering", "changes nothing without defects_per_cm2; leave it out")
+        return _interval(table, "yield")
+    if "yield" in table.fields:
+        raise table.fail("defects_per_cm2", "stands beside yield; leave one of them out")
+    clustering = fields.amount(table, "clustering", zero=False)
+    density = _interval(table, "defects_per_cm2", most=1e6)
+
+    def good(per_cm2: float) -> float:
+        per_m2 = per_cm2 * 1e4
+        return murphy(area_m2, per_m2) if clustering is None else negative_binomial(area_m2, per_m2, clustering)
+
+    return Interval(good(density.high), good(density.mid), good(density.low))
+
+
+def _interval(table: Table, key: str, most: float = 1.0) -> Interval:
+    """A share of one (or a number up to ``most``), as a number or as [low, high] or [low, middle, high]."""
     value = table.fields.get(key)
     if value is None:
-        raise table.fail(key, "missing; a share as 0.4, or what sources disagree on as [0.2, 0.4, 0.5]")
+        raise table.fail(key, "missing; a number as 0.4, or what sources disagree on as [0.2, 0.4, 0.5]")
     values = [fields.checked(table, key, each, zero=False) for each in (value if isinstance(value, list) else [value])]
-    if len(values) not in (1, 2, 3) or values != sorted(values) or values[-1] > 1.0:
-        raise table.fail(key, "should be a share up to 1, or two or three of them in order: [0.2, 0.4, 0.5]")
+    if len(values) not in (1, 2, 3) or values != sorted(values) or values[-1] > most:
+        raise table.fail(key, f"should be a number up to {most:g}, or two or three of them in order: [0.2, 0.4, 0.5]")
     return Interval(values[0], values[1] if len(values) == 3 else (values[0] + values[-1]) / 2.0, values[-1])

@@ -37,7 +37,7 @@ def gross_dies(die_area_m2: float, wafer_m: float = WAFER_M, edge_m: float = 0.0
 def murphy(die_area_m2: float, defects_per_m2: float) -> float:
     """Share of dies that work, by Murphy's triangular distribution of defect density."""
     mean = die_area_m2 * defects_per_m2
-    return ((1.0 - math.exp(-mean)) / mean) ** 2 if mean > 1e-9 else 1.0
+    return (-math.expm1(-mean) / mean) ** 2 if mean else 1.0
 
 
 def negative_binomial(die_area_m2: float, defects_per_m2: float, clustering: float) -> float:

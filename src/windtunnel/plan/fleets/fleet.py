@@ -58,4 +58,6 @@ def plan(spec: FleetSpec, assembly: Assembly, *, others: bool = True, priced: bo
                         tuple(said_cure(assembly, cure.group, cure.amount) for cure in cures(problem, limits)))  # fmt: skip
         return FleetPlan(assembly, problem, None, told, others=costs)
     found = shadows(problem, answer, shadow_words(assembly, problem), shadow_units(spec)) if priced else ()
+    if costs:
+        costs = {name: answer.proof.objective if name == spec.scenario else costs[name] for name in SCENARIOS}
     return FleetPlan(assembly, problem, solved(problem, answer, spec.scenario), None, found, costs)

@@ -81,14 +81,14 @@ def said_cure(assembly: Assembly, group: Group, amount: float) -> str:
     if kind == "deadline":
         return f"{of}: {100 * amount:.3g} % fewer tokens"
     if kind == "supply":
-        return f"{of}: {amount:,.0f} more of them in each of these quarters"
+        return f"{of}: {amount:,.0f} more of them in every quarter"
     if kind == "rules":
-        return f"{of}: {amount:,.0f} of them in each of these quarters, were they allowed"
+        return f"{of}: {amount:,.0f} of them in every quarter in which they are kept away, were they allowed"
     if kind == "power":
-        return f"{of}: {amount / MEGA:.3g} MW more"
+        return f"{of}: {amount / MEGA:.3g} MW more in every quarter"
     if kind == "space":
-        return f"{of}: {amount:,.4g} {spec.space_unit} more"
-    per = "" if kind == "capex" else " in each of these quarters"
+        return f"{of}: {amount:,.4g} {spec.space_unit} more in every quarter"
+    per = "" if kind == "capex" else " in every quarter"
     return f"budget: {money(amount, spec)} more{per}"
 
 

@@ -49,13 +49,21 @@ def _by_record(at: Place, to: Destination, period: Quarter) -> Permission:
     days = sorted(day for day in turns if period.first_day <= day < period.end)
     free, reasons = 0, []
     for day, end in zip(days, [*days[1:], period.end], strict=True):
-        why = "" if day < first_day() else why_not_had(check(at.whole or at.chip, to, day))
-        if why:
-            reasons.append(why)
+        verdict = None if day < first_day() else check(at.whole or at.chip, to, day)
+        if verdict is not None and why_not_had(verdict):
+            reasons.append(_why(verdict))
         else:
             free += (end - day).days
     share = free / (period.end - period.first_day).days
     return Permission(share, reasons[0] if reasons else "")
+
+
+def _why(verdict: Verdict) -> str:
+    """What keeps it away, without the day: the same in every quarter in which it does."""
+    came = verdict.launch
+    if came is not None and came.earliest > verdict.date:
+        return f"not launched: {came.text}"
+    return f"{verdict.headline}; {verdict.clause}"
 
 
 def known_until(at: Place, to: str) -> datetime.date:

@@ -23,7 +23,7 @@ class Bought:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Chips of one kind in one quarter: there, and in use by workload (mean over the quarter)."""
+    """Chips of one kind in one quarter: there, and in use by workload."""
 
     chip: str
     quarter: int
@@ -50,7 +50,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A run in one quarter: chips, the mean over the quarter, and the tokens that are done in it."""
+    """A run in one quarter: the chips that it holds, and the tokens that are done in it."""
 
     workload: str
     quarter: int
@@ -102,7 +102,8 @@ class Conflict:
 class Solved:
     """A plan under one reading of the sources. objective: the discounted cost less the credit, USD; bound: below which no plan in
     shares of whole instances comes; whole_usd: what it costs that instances are whole also where a workload is on several kinds
-    of chips; whole: whether they are. lost_share: of each workload's demand, by quarter; undone_share: of a run's tokens."""
+    of chips; whole: whether they are. seconds: of CPU that the proof took. lost_share: of each workload's demand,
+    by quarter; undone_share: of a run's tokens."""
 
     scenario: Scenario
     bought: tuple[Bought, ...]
@@ -129,8 +130,8 @@ class Solved:
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """The answer. solved: None where limits conflict. others: the least cost under the other readings of the sources, None where
-    there is none."""
+    """The answer. solved: None where limits conflict. others: the least cost under each reading of the sources on supply, None
+    where not all can be had; empty where they agree."""
 
     assembly: Assembly
     problem: Problem

@@ -30,11 +30,13 @@ class FoundWay:
 
     @property
     def label(self) -> str:
-        """``h20``, ``ascend-910c prefill + h20 decode``."""
-        if len({part.on for part in self.parts}) == 1:
-            apart = ", prefill apart" if len(self.parts) > 1 else ""
-            return f"{self.parts[0].on}{apart}"
-        return " + ".join(f"{part.on} {part.role}" for part in self.parts)
+        """``h20 x8``, ``h20 x8 prefill + x16 decode``, ``ascend-910c x4 prefill + h20 x8 decode``: with an instance's chips."""
+        if len(self.parts) == 1:
+            return f"{self.parts[0].on} x{self.parts[0].chips}"
+        named = [f"{part.on} x{part.chips} {part.role}" for part in self.parts]
+        if self.parts[0].on == self.parts[1].on:
+            named[1] = f"x{self.parts[1].chips} {self.parts[1].role}"
+        return " + ".join(named)
 
     @property
     def deployed(self) -> str:

@@ -41,19 +41,20 @@ class Built:
     undone: dict[int, int] = field(default_factory=dict)
 
 
-def build(problem: Problem, *, unserved_at_most: float | None = None, whole: frozenset[tuple[int, int]] = frozenset()) -> Built:
+def build(problem: Problem, *, unserved_at_most: float | None = None, whole: frozenset[tuple[int, int]] | None = None) -> Built:
     """The programme for the problem's goal.
 
     unserved_at_most: for the goal of serving: the least cost at which no more than this is left. whole: workloads and quarters
-    in which every instance is whole.
+    in which every instance is whole; then every replica of a run is, too.
     """
-    maker = _Builder(problem, unserved_at_most, whole)
+    maker = _Builder(problem, unserved_at_most, whole or frozenset(), whole is not None)
     maker.purchases()
     for place, workload in enumerate(problem.inference):
         maker.inference(place, workload)
     for place, run in enumerate(problem.training):
         maker.training(place, run)
     maker.capacity()
+    maker.most()
     maker.money()
     maker.sites()
     maker.goal()
@@ -70,6 +71,7 @@ class _Builder:
     problem: Problem
     unserved_at_most: float | None
     whole: frozenset[tuple[int, int]]
+    whole_units: bool
     built: Built = field(default_factory=Built)
     used: dict[tuple[int, int], list[Term]] = field(default_factory=lambda: defaultdict(list))
     """(stock, quarter) -> the chips that variables take."""
@@ -140,9 +142,10 @@ class _Builder:
             choices.append((choice, 1.0))
             for t in range(run.first, run.deadline + 1):
                 tokens = way.tokens_per_s * p.hours[t] * SECONDS
-                most = min(float(way.most), run.tokens / tokens)
+                most = run.tokens / tokens
+                most = min(float(way.most), float(math.ceil(most - 1e-9)) if self.whole_units else most)
                 cost = self._usd(p.stocks[way.stock].energy_usd[t] * way.chips, t)
-                units = self.built.units[w, k, t] = add.variable(cost, high=most)
+                units = self.built.units[w, k, t] = add.variable(cost, high=most, whole=self.whole_units)
                 self.used[way.stock, t].append((units, float(way.chips)))
                 done.append((units, tokens / run.tokens))
                 add.row(Limit("link", run.name, t), [(units, 1.0), (choice, -most)], high=0.0)
@@ -158,6 +161,14 @@ class _Builder:
             stock = self.problem.stocks[s]
             terms = [*taken, (self.built.total[s, t], -float(stock.lot))]
             self.built.programme.row(Limit("capacity", stock.name, t), terms, high=float(stock.owned))
+
+    def most(self) -> None:
+        """No more lots than all workloads could use at once: nothing is gained by more, and a search that ends needs an end."""
+        add, quarters = self.built.programme, range(self.problem.quarters)
+        for s, stock in enumerate(self.problem.stocks):
+            chips = max(sum(count * add.high[place] for place, count in self.used.get((s, t), [])) for t in quarters)
+            for t in quarters:
+                add.high[self.built.total[s, t]] = float(math.ceil(chips / stock.lot - 1e-9))
 
     def money(self) -> None:
         p, add = self.problem, self.built.programme

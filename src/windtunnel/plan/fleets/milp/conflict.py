@@ -24,7 +24,8 @@ Group = tuple[LimitKind, str]
 
 @dataclass(frozen=True, slots=True)
 class Cure:
-    """How much of one limit alone would do: chips a quarter, W, USD, units of space, or a share of demand or tokens."""
+    """How much more of one limit in every quarter would do alone: chips, W, USD, units of space, or a share of demand or tokens
+    less."""
 
     group: Group
     amount: float
@@ -43,8 +44,10 @@ def conflict(problem: Problem) -> tuple[Limit, ...]:
         return ()
     left_out: set[Limit] = set()
     kept = [group for group in ordered if not _impossible_without(programme, left_out, groups[group], relaxed)]
-    for limit in [limit for group in kept for limit in sorted(groups[group], reverse=True)]:
-        _impossible_without(programme, left_out, {limit}, relaxed)
+    # with parts of lots first, which is quick; what is left then with whole ones, of which fewer limits may be enough
+    for parts in (True, False) if relaxed else (False,):
+        for limit in [limit for group in kept for limit in sorted(groups[group], reverse=True) if limit not in left_out]:
+            _impossible_without(programme, left_out, {limit}, parts)
     return tuple(sorted(limit for group in kept for limit in groups[group] if limit not in left_out))
 
 
@@ -58,14 +61,11 @@ def _impossible_without(programme: Programme, left_out: set[Limit], tried: set[L
 
 def cures(problem: Problem, limits: Iterable[Limit]) -> list[Cure]:
     """For each limit of a conflict the least of it that would do, all others as they are; not for those that cannot do alone."""
-    groups: dict[Group, set[Limit]] = {}
-    for limit in limits:
-        groups.setdefault((limit.kind, limit.of), set()).add(limit)
     found = []
-    for group, members in groups.items():
+    for group in by_group(limits):
         programme = _without_cost(build(problem).programme)
         spare = programme.variable(1.0)
-        programme.rows = [_eased(row, spare) if row.limit in members else row for row in programme.rows]
+        programme.rows = [_eased(row, spare) if (row.limit.kind, row.limit.of) == group else row for row in programme.rows]
         try:
             solution = programme.solve()
         except TimeoutError:

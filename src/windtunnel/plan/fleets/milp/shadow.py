@@ -20,7 +20,7 @@ MOST = 12
 """Limits that are told, those that are worth most."""
 AGAIN = 4
 """Of these, how many are solved again."""
-SLOW_S = 30.0
+SLOW_S = 20.0
 """CPU that solving again may take in all, by what the first time took."""
 STEP_SHARE = 0.01
 """Of a budget, as one step."""

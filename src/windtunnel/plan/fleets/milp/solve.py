@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windtunnel.plan.fleets.milp.build import SECONDS, Built, build, instances
 from windtunnel.plan.fleets.milp.programme import GAP, Solution
+from windtunnel.plan.fleets.milp.whole import TINY, is_whole, made_whole
 from windtunnel.plan.fleets.problem import Problem
 from windtunnel.plan.fleets.result import Bought, Costs, Serving, Solved, Training, Used
 from windtunnel.plan.fleets.spec import Scenario
 
-WHOLE_TIME_LIMIT_S = 10.0
-WHOLE_GAP = 1e-3
-SLACK = 1e-6
-SERVED_SLACK = 1e-3
+MUCH = 1e-2
+"""Share of the cost that whole instances may add before workloads are moved to other ways for them."""
+SERVED_SLACK = 1e-6
 """Share of what is served that may be given up while the least cost of serving it is sought."""
-TINY = 1e-6
+UNSERVED = 1e-5
+"""Share of a demand below which it counts as served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +50,23 @@ def best(problem: Problem, *, gap: float = GAP, whole: bool = True) -> Answer | 
             return None
         seconds, found = seconds + cheap.seconds, cheap
         proof = cheap
-    split = _split(problem, built, found)
-    if not whole or not split:
-        return Answer(built, found, proof, seconds, not split)
-    return _whole(problem, built, found, proof, split, most, seconds)
+    first = Answer(built, found, proof, seconds, is_whole(built, found))
+    return first if first.whole or not whole else _whole(problem, first, most)
 
 
-def _split(problem: Problem, built: Built, found: Solution) -> frozenset[tuple[int, int]]:
-    """Workloads and quarters in which a part of a workload is on one way, so that its instances may not be whole."""
-    return frozenset((w, t) for (w, _, t), place in built.share.items() if TINY < found.values[place] < 1.0 - TINY)
-
-
-def _whole(
-    problem: Problem, built: Built, found: Solution, proof: Solution, split: frozenset[tuple[int, int]], most: float | None,
-    seconds: float,
-) -> Answer:  # fmt: skip
-    """The same with whole instances: other workloads stay where they are, lots are chosen again."""
-    anew = build(problem, unserved_at_most=most, whole=split)
-    used = {(w, k) for (w, k, _), place in built.share.items() if found.values[place] > TINY}
-    for freed in (False, True):
-        for (w, k, t), place in anew.share.items():
-            if freed:
-                anew.programme.low[place], anew.programme.high[place] = 0.0, 1.0
-            elif (w, t) in split:
-                anew.programme.high[place] = 1.0 if (w, k) in used else 0.0
-            else:
-                anew.programme.low[place] = anew.programme.high[place] = _rounded(found, built.share[w, k, t])
-        for key, place in anew.chosen.items():
-            anew.programme.low[place] = anew.programme.high[place] = _rounded(found, built.chosen[key])
-        try:
-            again = anew.programme.solve(gap=WHOLE_GAP, time_limit_s=WHOLE_TIME_LIMIT_S)
-        except TimeoutError:
-            again = None
-        if again is not None:
-            return Answer(anew, again, proof, seconds + again.seconds, True)
-    return Answer(built, found, proof, seconds, False)
-
-
-def _rounded(found: Solution, place: int) -> float:
-    return float(round(found.values[place]))
+def _whole(problem: Problem, first: Answer, most: float | None) -> Answer:
+    """The same in whole instances: on the ways that are used; where that costs much, or cannot be, on any."""
+    kept, seconds = first, first.seconds
+    for any_way, as_bought in ((False, False), (True, True), (True, False)):
+        found = made_whole(problem, first.built, first.solution, most, any_way=any_way, as_bought=as_bought)
+        if found is not None:
+            built, solution, spent = found
+            seconds += spent
+            if not kept.whole or solution.objective < kept.solution.objective:
+                kept = Answer(built, solution, first.proof, seconds, True)
+        if kept.whole and kept.solution.objective - first.solution.objective <= MUCH * abs(first.solution.objective):
+            break
+    return replace(kept, seconds=seconds)
 
 
 def solved(problem: Problem, answer: Answer, scenario: Scenario) -> Solved:
@@ -120,10 +99,10 @@ def solved(problem: Problem, answer: Answer, scenario: Scenario) -> Solved:
         proven=proof.proven,
         whole=answer.whole,
         whole_usd=max(objective - proof.objective, 0.0),
-        seconds=answer.seconds,
-        lost_share={name: shares for name, shares in lost.items() if any(x > TINY for x in shares)},
+        seconds=proof.seconds,
+        lost_share={name: shares for name, shares in lost.items() if any(x > UNSERVED for x in shares)},
         undone_share={
-            problem.training[i].name: values[place] for i, place in built.undone.items() if values[place] > TINY
+            problem.training[i].name: values[place] for i, place in built.undone.items() if values[place] > UNSERVED
         },
     )  # fmt: skip
 
@@ -151,11 +130,14 @@ def _serving(problem: Problem, built: Built, values: tuple[float, ...]) -> tuple
 
 def _training(problem: Problem, built: Built, values: tuple[float, ...]) -> tuple[Training, ...]:
     found = []
+    left = [run.tokens for run in problem.training]
     for (w, k, t), place in sorted(built.units.items(), key=lambda item: (item[0][0], item[0][2])):
         if values[place] > TINY:
             run = problem.training[w]
             way = run.ways[k]
-            tokens = values[place] * way.tokens_per_s * problem.hours[t] * SECONDS
+            # the last replicas of a run may be held for longer than they have to do
+            tokens = min(values[place] * way.tokens_per_s * problem.hours[t] * SECONDS, left[w])
+            left[w] -= tokens
             name = problem.stocks[way.stock].name
             found.append(Training(run.name, t, name, way.deployed, values[place] * way.chips, tokens))
     return tuple(found)
