@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from windtunnel.serve.api.asked import Asked
+from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation
 from windtunnel.serve.api.metrics import Watch
 from windtunnel.serve.door.visit import Record, Visit
@@ -14,13 +14,17 @@ BYTES_PER_TOKEN = 4
 """Of text whose tokens nobody has counted yet."""
 
 
+def estimate(prompt: Prompt) -> int:
+    """Tokens of a prompt that nobody has counted yet."""
+    return len(prompt.ids) + math.ceil(len(prompt.text.encode(errors="replace")) / BYTES_PER_TOKEN)
+
+
 def hold(visit: Visit, asked: Asked) -> None:
     """Sets aside what the request may come to. Raises RefusedError (429) where its key may not use as much."""
     visit.record.model, visit.record.stream = asked.model, asked.stream
-    texts = sum(math.ceil(len(prompt.text.encode(errors="replace")) / BYTES_PER_TOKEN) for prompt in asked.prompts)
     answers = len(asked.prompts) * asked.choices
     visit.hold(
-        texts + sum(len(prompt.ids) for prompt in asked.prompts),
+        sum(estimate(prompt) for prompt in asked.prompts),
         None if asked.most_tokens is None else asked.most_tokens * answers,
         answers,
     )

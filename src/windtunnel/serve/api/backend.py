@@ -36,10 +36,17 @@ class Piece:
 
 
 class Generation(Protocol):
-    """One answer on its way. prompt_tokens and cached_tokens (of them, not computed again) are known when the first piece is."""
+    """One answer on its way."""
 
-    prompt_tokens: int
-    cached_tokens: int
+    @property
+    def prompt_tokens(self) -> int:
+        """0 until it is begun, then at least an estimate; as the engine counts them once the answer is whole."""
+        ...
+
+    @property
+    def cached_tokens(self) -> int:
+        """Of those, not computed again; 0 until it is known."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[Piece]: ...
 

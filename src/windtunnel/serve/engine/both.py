@@ -228,13 +228,17 @@ class _Steered:
     """An answer that may go on in the other engine. pinned: to llama.cpp, by what the client asks."""
 
     def __init__(self, of: BothBackend, inner: Any, asked: Asked, prompt: Prompt, *, pinned: bool = False) -> None:
-        self.prompt_tokens = self.cached_tokens = 0
+        self.cached_tokens = 0
         self.pinned = pinned
         self._of, self._inner, self._asked, self._prompt = of, inner, asked, prompt
         self._said: list[str] = []
         self._made = 0
         self._base: int | None = None
         self._left = False
+
+    @property
+    def prompt_tokens(self) -> int:
+        return int(self._inner.prompt_tokens) if self._base is None else self._base
 
     def move(self) -> None:
         """Others have come: the rest is for the other engine."""
@@ -244,7 +248,6 @@ class _Steered:
     async def __aiter__(self) -> AsyncIterator[Piece]:
         while True:
             async for piece in self._inner:
-                self.prompt_tokens = self._inner.prompt_tokens if self._base is None else self._base
                 self.cached_tokens = self._inner.cached_tokens if self._base is None else self.cached_tokens
                 self._said.append(piece.text)
                 self._made += piece.tokens

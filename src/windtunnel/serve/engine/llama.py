@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from windtunnel.serve.api.account import estimate
 from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
 from windtunnel.serve.api.refusal import RefusedError, overloaded
@@ -72,7 +73,7 @@ class LlamaBackend:
             raise overloaded(f"{self._waiting} requests wait already for one of the {self.size.parallel} places", RETRY_S)
         body = wanted(asked, prompt, choice)
         await self._check_length(asked, prompt)
-        answer = _Answer(self, asked, asyncio.get_running_loop())
+        answer = _Answer(self, asked, prompt, asyncio.get_running_loop())
         self.answers.add(answer)
         answer.work = self._threads.submit(answer.follow, self._server, body)
         return answer
@@ -155,13 +156,13 @@ class LlamaBackend:
 class _Answer:
     """One answer on its way; what came together is one piece."""
 
-    def __init__(self, of: LlamaBackend, asked: Asked, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, of: LlamaBackend, asked: Asked, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
         self.prompt_tokens = self.cached_tokens = 0
         self.loop, self.ready = loop, asyncio.Event()
         self.begun = self.left = self._halted = False
         self.work: Future[None] | None = None
         self._of, self._chat = of, asked.chat
-        self._reader = Reader(asked)
+        self._reader, self._estimate = Reader(asked), estimate(prompt)
         self._pieces: deque[Piece | RefusedError] = deque()
 
     @property
@@ -174,14 +175,15 @@ class _Answer:
         if self.left:
             return
         self.begun = True
+        self.prompt_tokens = self._estimate  # llama.cpp counts them for a client that stays to the end
         try:
             server.ask(body, self._heard, chat=self._chat)
             self._keep(self._reader.end())
         except (ValueError, RuntimeError) as error:  # what a template or a grammar does not take
-            self._keep([RefusedError(_first_line(error))])
+            self._refuse(RefusedError(_first_line(error)))
         except Exception:  # nobody else would hear of it, and the client would wait for ever
             LOG.exception("llama.cpp")
-            self._keep([RefusedError("an error of the server's own; its log says more", status=500, kind="server_error")])
+            self._refuse(RefusedError("an error of the server's own; its log says more", status=500, kind="server_error"))
         finally:
             self.begun = False
 
@@ -189,8 +191,13 @@ class _Answer:
         try:
             self._keep(self._reader.read(event))
         except RefusedError as refusal:
-            self._keep([refusal])
+            self._refuse(refusal)
         return self.left
+
+    def _refuse(self, refusal: RefusedError) -> None:
+        if not self._reader.made_tokens:
+            self._estimate = self.prompt_tokens = 0  # nothing was made of it
+        self._keep([refusal])
 
     def _keep(self, found: Iterable[Piece | RefusedError]) -> None:
         pieces = list(found)
@@ -202,7 +209,8 @@ class _Answer:
         while True:
             await self.ready.wait()
             self.ready.clear()
-            self.prompt_tokens, self.cached_tokens = self._reader.prompt_tokens, self._reader.cached_tokens
+            self.prompt_tokens = self._reader.prompt_tokens or self._estimate
+            self.cached_tokens = self._reader.cached_tokens
             while self._pieces:
                 piece = self._next()
                 yield piece
