@@ -8,6 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windtunnel.serve.engine.stops import overlap
 from windtunnel.serve.engine.text import Spelling, speller_of
 
 BYTES = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": [b"<0x%02X>" % i for i in range(256)]}
@@ -62,3 +63,9 @@ def test_the_two_kinds_of_vocabulary() -> None:
     assert [bpe(0), bpe(1), bpe(2), bpe(9)] == [b" wind", "×".encode(), b"", b""]
     assert vocabulary("llama", ["▁wind".encode()], [1])(0) == b" wind"
     assert speller_of({"tokenizer.ggml.model": "wordpiece", "tokenizer.ggml.tokens": [b"a"]}) is None
+
+
+@given(st.text("ab", max_size=12), st.text("ab", min_size=1, max_size=4))
+def test_what_is_held_back_is_the_longest_beginning_of_a_stop(text: str, word: str) -> None:
+    begins = [size for size in range(1, len(word)) if text.endswith(word[:size])]
+    assert overlap(text, word) == max(begins, default=0)

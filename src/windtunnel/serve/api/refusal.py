@@ -55,6 +55,15 @@ def unknown_model(name: str, known: Iterable[str]) -> RefusedError:
     )
 
 
+def too_long(tokens: int, answer: int, context: int, param: str = "prompt") -> RefusedError:
+    """The prompt and the answer are longer than the context. param: the field of the prompt."""
+    return RefusedError(
+        f"{tokens} tokens of the prompt and {answer} of the answer are more than the model's context of {context}",
+        param=param if tokens >= context else "max_tokens",
+        code="context_length_exceeded",
+    )
+
+
 def overloaded(message: str, retry_after_s: float | None = None) -> RefusedError:
     """Nobody can take the request now; it may be sent again."""
     return RefusedError(message, status=503, kind="server_error", code="overloaded", retry_after_s=retry_after_s)

@@ -16,7 +16,7 @@ from typing import Any
 from windtunnel.errors import UnsupportedError
 from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
-from windtunnel.serve.api.refusal import RefusedError, overloaded
+from windtunnel.serve.api.refusal import RefusedError, overloaded, too_long
 from windtunnel.serve.engine.genai_wanted import refuse_unserved, wanted
 from windtunnel.serve.engine.llama_server import Size
 from windtunnel.serve.engine.text import Spelling
@@ -110,11 +110,7 @@ class GenaiBackend:
             raise overloaded(self.ill())
         tokens, answer, room = int(ids.shape[-1]), asked.most_tokens or 1, self.size.context
         if tokens + answer > room:
-            raise RefusedError(
-                f"{tokens} tokens of the prompt and {answer} of the answer are more than the model's context of {room}",
-                param=("messages" if asked.chat else "prompt") if tokens >= room else "max_tokens",
-                code="context_length_exceeded",
-            )
+            raise too_long(tokens, answer, room, "messages" if asked.chat else "prompt")
         config = self._genai.GenerationConfig(**wanted(asked, asked.most_tokens or room - tokens))
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
         found = _Answer(self, asked, ids, config, Spelling(self._spell, asked.stop), asyncio.get_running_loop())

@@ -17,7 +17,7 @@ from typing import Any
 from windtunnel.serve.api.account import estimate
 from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
-from windtunnel.serve.api.refusal import RefusedError, overloaded
+from windtunnel.serve.api.refusal import RefusedError, overloaded, too_long
 from windtunnel.serve.engine.llama_events import Reader
 from windtunnel.serve.engine.llama_server import LlamaServer, Size
 from windtunnel.serve.engine.llama_wanted import refuse_unserved, wanted
@@ -94,11 +94,7 @@ class LlamaBackend:
                 return
             tokens = await asyncio.to_thread(self.count, asked, prompt)
         if tokens + answer > room:
-            raise RefusedError(
-                f"{tokens} tokens of the prompt and {answer} of the answer are more than the model's context of {room}",
-                param=("messages" if asked.chat else "prompt") if tokens >= room else "max_tokens",
-                code="context_length_exceeded",
-            )
+            raise too_long(tokens, answer, room, "messages" if asked.chat else "prompt")
 
     def count(self, asked: Asked, prompt: Prompt) -> int:
         """Tokens of the prompt, as the model's own template and vocabulary have it. Raises RefusedError for a chat that the

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from windtunnel.serve.engine.stops import Stops
+
 _NORMAL, _CONTROL, _BYTE = 1, 3, 6
 """Of ggml's kinds of token: 1 normal, 2 unknown, 3 control, 4 the user's own, 5 unused, 6 byte."""
 _BYTE_NAME = re.compile(r"<0x([0-9A-Fa-f]{2})>")
@@ -57,10 +59,13 @@ class Spelling:
     """The text of one answer. stops: where it ends, which is not part of it."""
 
     def __init__(self, spell: Callable[[int], bytes], stops: Sequence[str] = (), *, strip: bool = False) -> None:
-        self._spell, self._stops = spell, stops
+        self._spell, self._stops = spell, Stops(stops)
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-        self._held, self._strip = "", strip
-        self.stopped = False
+        self._strip = strip
+
+    @property
+    def stopped(self) -> bool:
+        return self._stops.found
 
     def add(self, tokens: Sequence[int]) -> str:
         """What can be said now: what may be the beginning of a stop waits for what follows."""
@@ -68,25 +73,9 @@ class Spelling:
 
     def end(self) -> str:
         """What was held back."""
-        said = self._said(self._decode(b"", True))
-        held, self._held = ("" if self.stopped else self._held), ""
-        return said + held
+        return self._said(self._decode(b"", True)) + self._stops.end()
 
     def _said(self, text: str) -> str:
         if self._strip and text:
             text, self._strip = text.removeprefix(" "), False
-        if not self._stops or self.stopped:
-            return "" if self.stopped else text
-        text = self._held + text
-        at = min((found for stop in self._stops if (found := text.find(stop)) >= 0), default=-1)
-        if at >= 0:
-            self.stopped, self._held = True, ""
-            return text[:at]
-        keep = max(_overlap(text, stop) for stop in self._stops)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Characters at the end of ``text`` with which ``stop`` begins."""
-    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+        return self._stops.add(text)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
-from windtunnel.serve.api.refusal import RefusedError, overloaded
+from windtunnel.serve.api.refusal import RefusedError, overloaded, too_long
 from windtunnel.serve.virtual.tokens import count, segments
 from windtunnel.serve.virtual.words import Author, Filler, Text
 from windtunnel.sim.serving.fleet import Fleet
@@ -79,11 +79,7 @@ class VirtualBackend:
         if most:
             least = asked.most_tokens or 1
             if tokens + least > most:
-                raise RefusedError(
-                    f"{tokens} tokens of the prompt and {least} of the answer are more than the model's context of {most}",
-                    param="prompt" if tokens >= most else "max_tokens",
-                    code="context_length_exceeded",
-                )
+                raise too_long(tokens, least, most)
             wanted = min(wanted, most - tokens)
         now = self.now_s()
         self._tell(now)

@@ -157,10 +157,10 @@ def test_leaving_stops_the_making(backend: TransformersBackend) -> None:
 
 
 def test_what_does_not_fit_is_refused(backend: TransformersBackend) -> None:
-    with pytest.raises(RefusedError, match="more than the context of 256") as caught:
+    with pytest.raises(RefusedError, match="more than the model's context of 256") as caught:
         go(ask(backend, prompt="wind" * 400))
     assert (caught.value.param, caught.value.code) == ("prompt", "context_length_exceeded")
-    with pytest.raises(RefusedError, match="and 300 of the answer are more than the context of 256") as caught:
+    with pytest.raises(RefusedError, match="and 300 of the answer are more than the model's context of 256") as caught:
         go(ask(backend, prompt="hello", max_tokens=300))
     assert caught.value.param == "max_tokens"
     answer = go(ask(backend, prompt="wind " * 40, ignore_eos=True))

@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from windtunnel.serve.engine.stops import Stops, overlap
+
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 PRIMED = 6
 """Tokens of the prompt that the decoder is given first: whether a word begins with a space depends on what is before it."""
@@ -28,20 +30,20 @@ class Said:
 
         self._tokenizer = tokenizer
         self._stream = DecodeStream(ids=list(before[-PRIMED:]), skip_special_tokens=True)
-        self._stops = _Stops(stops)
+        self._stops = Stops(stops)
         self._calls = _Calls() if calls else None
-        self.stopped = False
+
+    @property
+    def stopped(self) -> bool:
+        return self._stops.found
 
     def add(self, token: int) -> list[str | Mapping[str, Any]]:
         """What the client may see after one more token: texts, and calls of tools."""
-        text = self._stream.step(self._tokenizer, token) or ""
-        seen, self.stopped = self._stops.add(text)
-        return self._sorted(seen)
+        return self._sorted(self._stops.add(self._stream.step(self._tokenizer, token) or ""))
 
     def end(self) -> list[str | Mapping[str, Any]]:
         """What was held back, once no more tokens come."""
-        rest = "" if self.stopped else self._stops.end()
-        found = self._sorted(rest)
+        found = self._sorted(self._stops.end())
         if self._calls is not None:
             found += self._calls.end()
         return found
@@ -55,33 +57,6 @@ class Said:
         if self._calls is not None:
             return self._calls.add(text)
         return [text] if text else []
-
-
-class _Stops:
-    """Holds back what could be the beginning of a stop string."""
-
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops, self._held = tuple(stops), ""
-
-    def add(self, text: str) -> tuple[str, bool]:
-        """The text that may be shown, without the stop string and what follows it; and whether there was one."""
-        self._held += text
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
-        if found:
-            shown, self._held = self._held[: min(found)], ""
-            return shown, True
-        shown = self._held[: len(self._held) - max((_begun(self._held, stop) for stop in self._stops), default=0)]
-        self._held = self._held[len(shown) :]
-        return shown, False
-
-    def end(self) -> str:
-        shown, self._held = self._held, ""
-        return shown
-
-
-def _begun(text: str, word: str) -> int:
-    """How many of the last characters of ``text`` are the first of ``word``."""
-    return next((n for n in range(min(len(text), len(word) - 1), 0, -1) if text.endswith(word[:n])), 0)
 
 
 class _Calls:
@@ -101,7 +76,7 @@ class _Calls:
             found += [self._call(before) or f"{OPEN}{before}{CLOSE}"] if self._inside else [before] if before.strip() else []
             self._inside, self._held = not self._inside, after
         if not self._inside:
-            cut = len(self._held) - _begun(self._held, OPEN)
+            cut = len(self._held) - overlap(self._held, OPEN)
             if self.made and not self._held[:cut].strip():
                 self._held = self._held[cut:]  # line breaks between calls
             elif cut:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windtunnel.serve.api.asked import Asked, Prompt
-from windtunnel.serve.api.refusal import RefusedError
+from windtunnel.serve.api.refusal import RefusedError, too_long
 from windtunnel.serve.engine.transformers.loaded import Loaded
 
 UNSERVED = ("audio", "best_of", "frequency_penalty", "function_call", "functions", "grammar", "logit_bias", "logprobs", "min_p",
@@ -68,11 +68,7 @@ def wanted(asked: Asked, prompt: Prompt, choice: int, loaded: Loaded, context: i
     ids = _chat(asked, loaded) if asked.chat else _tokens(prompt, loaded)
     body, room = asked.body, context - len(ids)
     if context and room < (asked.most_tokens or 1):
-        raise RefusedError(
-            f"{len(ids)} tokens of the prompt and {asked.most_tokens or 1} of the answer are more than the context of {context}",
-            param=("messages" if asked.chat else "prompt") if room < 1 else "max_tokens",
-            code="context_length_exceeded",
-        )
+        raise too_long(len(ids), asked.most_tokens or 1, context, "messages" if asked.chat else "prompt")
     seed = _number(body, "seed", -(2.0**63), 2.0**64)
     top_k = _number(body, "top_k", -1, 1e9)
     own = loaded.sampling
