@@ -100,7 +100,7 @@ def test_an_engine_that_does_not_start_is_told_with_its_last_words(python: str, 
 def test_an_engine_that_is_given_up_ends_it_with_one_line(
     python: str, model: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = EngineProcess.__init__.__kwdefaults__
+    defaults = EngineProcess.__init__.__kwdefaults__ or {}
     monkeypatch.setitem(defaults, "most_restarts", 1)
     monkeypatch.setitem(defaults, "first_pause_s", 0.01)
     monkeypatch.setenv("FAKE_ENGINE", '{"die_after_s": 1.0}')
