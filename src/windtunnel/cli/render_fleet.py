@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -76,8 +77,8 @@ def _solved(sheet: Sheet, plan: FleetPlan, solved: Solved) -> None:
         _stock(plan, solved),
     )
     sheet.table(
-        "What binds" + ("" if spec.goal == "cost" else " (shares of demand served)"),
-        ["one more of", "saves, solved again", "saves, by the dual"],
+        "What binds" if spec.goal == "cost" else "What binds, in demands of a workload in a quarter that it would serve",
+        ["one more of", *(f"{'saves' if spec.goal == 'cost' else 'serves'}, {how}" for how in ("solved again", "by the dual"))],
         ([shadow.what, _again(plan, shadow), _dual(plan, shadow)] for shadow in plan.shadows),
         fold=["one more of"],
     )
@@ -137,6 +138,8 @@ def _spans(plan: FleetPlan, quarters: Sequence[int]) -> str:
 
 def _from_to(values: Sequence[float]) -> str:
     first, last = values[0], values[-1]
+    if math.isclose(first, last, rel_tol=1e-4):
+        return number(float(round(first)) if math.isclose(first, round(first), rel_tol=1e-4) else first)
     return number(first) if number(first) == number(last) else f"{number(first)} to {number(last)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -118,6 +119,11 @@ def test_limits_that_conflict(file: Path, tmp_path: Path, capsys: pytest.Capture
     assert told.err.count("\n") == 2  # wrote ..., and one line of error
     assert "windtunnel: not all can be had; what conflicts: " in told.err
     assert "these limits conflict" in page.read_text(encoding="utf-8")
+
+
+def test_planning_without_it_needs_no_numpy() -> None:
+    code = "import sys, windtunnel.cli.fleet, windtunnel.plan.fleets.fleet; sys.exit('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_without_scipy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.plan.fleets.small import HOURS, problem, run, stock, workload
+from windtunnel.plan.fleets.milp.shadow import shadows
 from windtunnel.plan.fleets.milp.solve import best, solved
-from windtunnel.plan.fleets.problem import Inference, Part, Problem, Site, TrainingWay, Way
+from windtunnel.plan.fleets.problem import Inference, Limit, Part, Problem, Site, TrainingWay, Way
 from windtunnel.plan.fleets.result import Solved
 
 
@@ -187,6 +188,30 @@ def test_most_is_served_within_a_budget_and_at_the_least_cost() -> None:
     assert set(found.lost_share) == {"dear"}
     assert found.lost_share["dear"][0] == pytest.approx(0.9)
     assert sum(each.chips for each in found.bought) == 5
+
+
+def test_what_a_little_more_budget_would_serve() -> None:
+    # a chip of 10,000 USD serves a tenth of the demand; one per cent of the budget is a twentieth of a chip, which is none
+    asked = problem(stock(), inference=(workload(a=1.0),), capex=50_000.0, goal="served")
+    answer = best(asked)
+    assert answer is not None
+    limit = Limit("capex", "budget")
+    (found,) = shadows(asked, answer, {limit: "budget"}, {"capex": "USD"})
+    assert found.per_unit == pytest.approx(0.1 / 10_000)
+    assert found.saved == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_one_more_chip_would_save() -> None:
+    # eight of b replace sixteen of a; the dual says it of one chip, solving again of a lot
+    b = stock("b", lot=8, supply=(8.0,), price_usd=(12_000.0,))
+    asked = problem(stock(), b, inference=(workload(demand=(40.0,), a=1.0, b=2.0),))
+    answer = best(asked)
+    assert answer is not None
+    (found,) = shadows(asked, answer, {Limit("supply", "b", 0): "b"}, {"supply": "chip"})
+    assert found.per_unit == pytest.approx(2 * 10_000 - 12_000)
+    assert found.step == 8.0
+    assert found.saved == pytest.approx(8 * 8_000)
+    assert found.saved_low <= 64_000 <= found.saved_high
 
 
 def test_nothing_is_bought_that_would_not_serve() -> None:

@@ -31,7 +31,7 @@ _ALL_QUARTERS: tuple[LimitKind, ...] = ("power", "space", "demand", "opex-quarte
 def shadows(problem: Problem, answer: Answer, words: dict[Limit, str], units: dict[LimitKind, str]) -> tuple[Shadow, ...]:
     """Limits by what one step more of them is worth, most first. words: what each is called; units: of each kind."""
     base = build(problem)
-    fixed = {place: float(round(answer.proof.values[base.chosen[key]])) for key, place in base.chosen.items()}
+    fixed = {place: float(round(answer.first.values[base.chosen[key]])) for key, place in base.chosen.items()}
     duals = base.programme.prices(fixed)
     if duals is None:
         return ()
@@ -44,12 +44,12 @@ def shadows(problem: Problem, answer: Answer, words: dict[Limit, str], units: di
     steps = {limit: _step(problem, limit) for limit in worth}
     ranked = sorted((limit for limit in worth if _worth(worth, steps, limit) > _least(problem, answer)),
                     key=lambda limit: -_worth(worth, steps, limit))[:MOST]  # fmt: skip
-    again = min(AGAIN, math.floor(SLOW_S / max(answer.proof.seconds, 0.1)))
+    again = min(AGAIN, math.floor(SLOW_S / max(answer.first.seconds, 0.1)))
     told = []
     for place, limit in enumerate(ranked):
         per_unit = worth[limit] * _PER.get(limit.kind, 1.0)
         shadow = Shadow(limit, words[limit], units[limit.kind], per_unit, steps[limit] / _PER.get(limit.kind, 1.0))
-        told.append(_again(problem, answer.proof, shadow, steps[limit]) if place < again else shadow)
+        told.append(_again(problem, answer.first, shadow, steps[limit]) if place < again else shadow)
     return tuple(told)
 
 

@@ -14,6 +14,8 @@ from windtunnel.plan.fleets.spec import Scenario
 
 MUCH = 1e-2
 """Share of the cost that whole instances may add before workloads are moved to other ways for them."""
+WHOLE_SLACK = 0.01
+"""Share of what is served that whole instances may give up, where that is the goal."""
 SERVED_SLACK = 1e-6
 """Share of what is served that may be given up while the least cost of serving it is sought."""
 UNSERVED = 1e-5
@@ -22,11 +24,13 @@ UNSERVED = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A programme with its solution; proof: of the programme in shares, whose gap counts."""
+    """A programme with its solution. proof: of the programme in shares, whose gap counts; first: of the goal itself, which is
+    another where the most is served and then the least cost of that."""
 
     built: Built
     solution: Solution
     proof: Solution
+    first: Solution
     seconds: float
     whole: bool
 
@@ -37,8 +41,9 @@ def best(problem: Problem, *, gap: float = GAP, whole: bool = True) -> Answer | 
     found = built.programme.solve(gap=gap)
     if found is None:
         return None
-    seconds, proof = found.seconds, found
+    seconds, proof, goal = found.seconds, found, found
     most: float | None = None
+    total = 0.0
     if problem.goal == "served":
         total = sum(w.worth for w in problem.inference for wanted in w.demand if wanted > 0.0) + sum(
             r.worth for r in problem.training
@@ -48,10 +53,15 @@ def best(problem: Problem, *, gap: float = GAP, whole: bool = True) -> Answer | 
         cheap = built.programme.solve(gap=gap)
         if cheap is None:
             return None
-        seconds, found = seconds + cheap.seconds, cheap
-        proof = cheap
-    first = Answer(built, found, proof, seconds, is_whole(built, found))
-    return first if first.whole or not whole else _whole(problem, first, most)
+        seconds += cheap.seconds
+        found, proof = cheap, replace(cheap, seconds=seconds, proven=cheap.proven and goal.proven)
+    first = Answer(built, found, proof, goal, seconds, is_whole(built, found))
+    if first.whole or not whole:
+        return first
+    answer = _whole(problem, first, most)
+    if not answer.whole and most is not None:
+        answer = _whole(problem, replace(first, seconds=answer.seconds), most + WHOLE_SLACK * total)
+    return answer
 
 
 def _whole(problem: Problem, first: Answer, most: float | None) -> Answer:
@@ -63,7 +73,7 @@ def _whole(problem: Problem, first: Answer, most: float | None) -> Answer:
             built, solution, spent = found
             seconds += spent
             if not kept.whole or solution.objective < kept.solution.objective:
-                kept = Answer(built, solution, first.proof, seconds, True)
+                kept = Answer(built, solution, first.proof, first.first, seconds, True)
         if kept.whole and kept.solution.objective - first.solution.objective <= MUCH * abs(first.solution.objective):
             break
     return replace(kept, seconds=seconds)
