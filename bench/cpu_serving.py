@@ -65,11 +65,13 @@ else:
     config.max_num_batched_tokens, config.cache_size = 2048, 1
     pipeline = openvino_genai.ContinuousBatchingPipeline(path, config, "CPU")
     def run(streams, prompt, answer, seed):
-        for i in range(streams):
-            how = openvino_genai.GenerationConfig(max_new_tokens=answer, ignore_eos=True, do_sample=False)
-            pipeline.add_request(i, openvino.Tensor(numpy.array([ids(prompt, f"{seed} {i}")], dtype=numpy.int64)), how)
+        how = openvino_genai.GenerationConfig(max_new_tokens=answer, ignore_eos=True, do_sample=False)
+        told = [numpy.array([ids(prompt, f"{seed} {i}")], dtype=numpy.int64) for i in range(streams)]
+        handles = [pipeline.add_request(i, openvino.Tensor(prompt), how) for i, prompt in enumerate(told)]  # dropped, it ends
         while pipeline.has_non_finished_requests():
             pipeline.step()
+        made = [len(handle.read_all()[0].generated_ids) for handle in handles]
+        assert made == [answer] * streams, made
 run(1, 8, 4, "warm")
 print("ready", flush=True)
 for line in sys.stdin:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import importlib.util
+from typing import Any
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """A new one, not set as current."""
     if importlib.util.find_spec("uvloop") is None:
         return asyncio.new_event_loop()
-    import uvloop
-
-    return uvloop.new_event_loop()
+    uvloop: Any = importlib.import_module("uvloop")
+    made: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return made
