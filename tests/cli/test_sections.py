@@ -6,7 +6,8 @@ import click
 from click.testing import CliRunner
 
 from windtunnel.cli.sections import Sectioned
-from windtunnel.cli.serve import SECTIONS, serve
+from windtunnel.cli.serve import serve
+from windtunnel.cli.serve_kinds import SECTIONS
 
 
 def test_options_stand_under_their_heading_and_the_rest_first() -> None:
