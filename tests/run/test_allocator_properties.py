@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from windtunnel.run.allocator import Allocator, AllocatorSettings, Block, OutOfMemory
@@ -101,13 +101,15 @@ def test_whatever_a_program_does(text: str, steps: list[tuple[str, int, int]]) -
 
 @settings(deadline=None, max_examples=30)
 @given(sizes=st.lists(st.integers(1, 40 * MIB), min_size=1, max_size=30))
-def test_a_step_that_repeats_takes_no_more_memory(sizes: list[int]) -> None:
-    """What training relies on: the second step finds all that the first one left."""
-    allocator = Allocator(2000 * MIB)
+@example(sizes=[1048577, 10485761, 10485249])
+def test_a_step_that_repeats_soon_takes_no_more_memory(sizes: list[int]) -> None:
+    """What training relies on: a step finds all that those before it left. The second one need not yet: the best fit for a small
+    tensor can be the segment that the first step had made for a large one, as in the example."""
+    allocator = Allocator(4000 * MIB)
     reserved = []
-    for _ in range(3):
+    for _ in range(len(sizes) + 3):
         blocks = [allocator.allocate(size) for size in sizes]
         for block in blocks:
             allocator.free(block)
         reserved.append(allocator.reserved)
-    assert reserved[0] == reserved[1] == reserved[2]
+    assert reserved[-2] == reserved[-1]

@@ -28,7 +28,7 @@ COMMANDS = {
     "predict": "One deployment's TTFT, TPOT, tokens/s, and what bounds them.",
     "simulate": "Requests through serving engines, event by event.",
     "sweep": "Thousands of simulations from a file, into one table.",
-    "serve": "An OpenAI-compatible endpoint of a deployment that is not there.",
+    "serve": "An OpenAI-compatible endpoint of a real model, or of a deployment that is not there.",
     "chips": "Chips and systems, each number with its source.",
     "models": "Models, and what they hold.",
     "claims": "What has been said of these chips, recomputed.",

@@ -45,6 +45,9 @@ _guard = Guard()
 class _Module:
     """What PyTorch's core asks of a device's module where no better one was given."""
 
+    __name__ = "torch.virtual"
+    """Whoever asks PyTorch for the module of the accelerator reads its name, as transformers does."""
+
     def is_initialized(self) -> bool:
         return True
 
