@@ -178,8 +178,12 @@ def test_a_fleet_of_a_real_and_two_virtual_backends_survives_one_being_killed(fl
     assert not told
     assert seen["whole"] > 20
     assert seen["broken"] <= len(clients)
-    records = [json.loads(line) for line in (tmp_path / "accounts.jsonl").read_text().splitlines()]
-    records = [record for record in records if record["path"] == "/v1/chat/completions"]
+    records: list[dict[str, Any]] = []
+    end = time.monotonic() + 10.0
+    while len(records) < seen["requests"] + (not MISSING) and time.monotonic() < end:  # written once the client has its answer
+        time.sleep(0.05)
+        lines = [line for line in (tmp_path / "accounts.jsonl").read_text().splitlines(keepends=True) if line.endswith("\n")]
+        records = [record for record in map(json.loads, lines) if record["path"] == "/v1/chat/completions"]
     assert len(records) == seen["requests"] + (not MISSING)
     assert sum(record["finish"] == "error" for record in records) == seen["broken"]
     assert sum(record["status"] == 200 for record in records) == seen["whole"] + (not MISSING)
