@@ -26,24 +26,30 @@ def page(
     title: str,
     body: str,
     styles: Sequence[str],
-    scripts: Sequence[str],
+    scripts: Sequence[str] = (),
     data: str = "null",
     live: bool = False,
 ) -> str:
     """A whole page: one file that needs nothing else, and asks nothing of the network but, where it is live, its own server.
 
-    title, body: HTML; styles, scripts: files of the page; data: JSON that the scripts read.
+    title, body: HTML; styles, scripts: files of the page, which runs no script where there are none; data: JSON that they read.
     """
-    noscript = "This page needs JavaScript." if live else "The tables are complete; the plots need JavaScript."
+    policy = "; script-src 'unsafe-inline'; img-src data:" if scripts else ""
     return Template(page_file("frame.html")).substitute(
         title=title,
         body=body,
         style="".join(page_file(name) for name in styles),
-        script="\n".join(page_file(name) for name in scripts),
+        policy=policy + ("; connect-src 'self'" if live else ""),
+        scripts=_scripts(scripts, data, live=live) if scripts else "",
+    )
+
+
+def _scripts(names: Sequence[str], data: str, *, live: bool) -> str:
+    return Template(page_file("frame_scripts.html")).substitute(
+        noscript="This page needs JavaScript." if live else "The tables are complete; the plots need JavaScript.",
         data=data,
-        connect="; connect-src 'self'" if live else "",
-        noscript=noscript,
         vendored=_vendored(),
+        script="\n".join(page_file(name) for name in names),
     )
 
 

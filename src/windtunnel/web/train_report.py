@@ -12,7 +12,7 @@ from windtunnel.plan.training.parts import MEMORY, STEP, hours_text, layout_text
 from windtunnel.plan.training.result import Training, TrainingPlan
 from windtunnel.units import show_time
 from windtunnel.web import words
-from windtunnel.web.file import page_file, version, write_whole
+from windtunnel.web.file import page, page_file, version, write_whole
 from windtunnel.web.markup import definitions, esc, head, row, table, unknown
 
 Named = tuple[str, Training]
@@ -26,9 +26,7 @@ def write_training(plan: TrainingPlan, path: str | Path) -> None:
 def render_training(plan: TrainingPlan) -> str:
     """The page's HTML."""
     runs: list[Named] = [(chip.name, chip.training) for chip in plan.ranked if chip.training is not None]
-    return Template(page_file("train.html")).substitute(
-        title=esc(f"{plan.model}: training"),
-        style=page_file("report.css") + page_file("train.css"),
+    body = Template(page_file("train.html")).substitute(
         model=esc(plan.model),
         tokens=esc(tokens_text(plan.tokens)),
         question=_question(plan),
@@ -39,6 +37,7 @@ def render_training(plan: TrainingPlan) -> str:
         failures=_failures(runs) if runs else "",
         notes="".join(f"<li>{esc(line)}</li>" for line in (*plan.notes, *(f"{n}: {r.price_basis}." for n, r in runs))),
     )
+    return page(title=esc(f"{plan.model}: training"), body=body, styles=("report.css", "train.css"))
 
 
 def _question(plan: TrainingPlan) -> str:
