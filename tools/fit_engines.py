@@ -34,7 +34,7 @@ ENGINES = ("vllm", "sglang", "trtllm")
 # name, centre, spread: what is believed before any measurement; operators alone should explain the decode step
 SHARED = (("prefill", 1.1, 0.06), ("tokens_wait", 1.0, 0.4))
 EACH = (
-    ("mix", 0.88, 0.1),
+    ("mix", 0.95, 0.1),
     ("layer_us", 0.0, 5.0),
     ("host_us", 500.0, 500.0),
     ("latent_us", 0.0, 700.0),

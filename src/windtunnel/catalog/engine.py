@@ -18,7 +18,11 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "memory_fraction": ("ratio", "share of device memory that the engine takes"),
     "max_running": ("count", "sequences that run at once at most"),
 }
-FLAGS = ("graphs", "overlap_schedule", "prefix_caching", "chunked_prefill", "disaggregation")
+FLAGS = (
+    "graphs", "overlap_schedule", "prefix_caching", "chunked_prefill", "disaggregation", "fraction_of_free", "reserves_output",
+)  # fmt: skip
+"""What an engine does by default. fraction_of_free: its share of memory is of what weights and activations leave;
+reserves_output: a request starts only when the cache of its longest output is free."""
 ASSUMED_MEMORY = 80 * 2.0**30
 
 _VERSION = re.compile(r"^v?(\d+(?:\.\d+){0,4})(?:[.-]?(?:rc|a|b|alpha|beta|dev)(\d{0,6}))?(?:[.-]?post(\d{1,6}))?")

@@ -20,14 +20,15 @@ _GOLDEN = 0.6180339887498949
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the engine does to requests, in seconds. decode_s: a decode step of so many running requests;
-    prefill_s: one prompt; together: prompts that one step can take; fixed_s: added to every first token (network,
-    tokenisation, scheduling); slots: requests whose cache fits at once."""
+    step_s, prefill_s: a step that takes prompts in, and each prompt in it; together: prompts that one step can take;
+    fixed_s: added to every first token (network, tokenisation, scheduling); slots: requests whose cache fits at once."""
 
     decode_s: Callable[[float], float]
     prefill_s: float
     together: float
     fixed_s: float
     slots: float
+    step_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,8 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
     total = entities * waves
     batch_limit = max(int(service.together / each), 1)
     prefill = service.prefill_s * each
-    # requests inside an entity are prefilled one after the other: their mean first token is earlier than the last
-    inside = service.prefill_s * (each - 1.0) / 2.0 if service.together < each else 0.0
+    # a decode step ends concurrency / osl requests, whose successors share a step; that of a queue is as full as can be
+    lone = each / min(max(concurrency / osl, 1.0), each, service.together)
     decode = [service.decode_s(n * each) for n in range(min(entities, slots) + 1)]
 
     now = theta = 0.0
@@ -67,10 +68,15 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
     while finished < total:
         # who ends at this moment is done before the next prompt holds the others up
         if waiting and running < slots and not (ends and ends[0][0] <= theta):
-            taken = min(len(waiting), batch_limit, slots - running)
-            now += prefill * taken
+            queue = len(waiting)
+            taken = min(queue, batch_limit, slots - running)
+            steps = lone if queue == 1 else max(taken * each / service.together, 1.0)
+            spent = service.step_s * steps + prefill * taken
+            now += spent
+            # what takes several steps is done on average in the middle of them
+            done = now - spent * (1.0 - 1.0 / steps) / 2.0
             for _ in range(taken):
-                ttft += now - waiting.popleft()
+                ttft += done - waiting.popleft()
                 sequence = (sent + finished + running) * _GOLDEN % 1.0
                 running += 1
                 length = max(osl * (1.0 + spread * (2.0 * sequence - 1.0)), 1.0)
@@ -88,10 +94,10 @@ def closed_loop(service: Service, concurrency: float, osl: float, waves: int = 1
             sent += 1
             waiting.append(now)
     # a slot stands still for the fixed part of each of its requests, unless another request waits for it
-    spent = now + (waves * service.fixed_s if concurrency <= service.slots else 0.0)
-    if not spent:
+    lasted = now + (waves * service.fixed_s if concurrency <= service.slots else 0.0)
+    if not lasted:
         return LoopResult(0.0, 0.0, 0.0, 0.0, 0.0)
-    batch = busy / spent * each
+    batch = busy / lasted * each
     return LoopResult(
-        ttft / total - inside + service.fixed_s, tpot / total, total * each * osl / spent, batch, max(concurrency - batch, 0.0)
+        ttft / total + service.fixed_s, tpot / total, total * each * osl / lasted, batch, max(concurrency - batch, 0.0)
     )

@@ -16,7 +16,7 @@ from typing import Literal
 from windtunnel.sim.instance import Instance, StepTime
 from windtunnel.sim.loop import LoopResult
 from windtunnel.sim.prediction import Load
-from windtunnel.sim.working_point import Prompt, Room, decode_time, prefill_times
+from windtunnel.sim.working_point import Prompt, Room, decode_time, held_up, prefill_times
 
 Role = Literal["both", "prefill", "decode"]
 """What an instance does: whole requests, or one half of them where prefill and decode run apart."""
@@ -52,6 +52,11 @@ class Steady:
     def __init__(self, of: Instance, load: Load, space: Room, prefill: Prompt, role: Role = "both") -> None:
         self.of, self.load, self.role, self.slots = of, load, role, max(space.slots, 1.0)
         occupied, own = prefill_times(of, prefill, mixed=role == "both")
+        if role == "both":
+            held = held_up(of, load, prefill, self.slots)
+            # of the fullest batch, a decode step ends so many requests, whose successors share a step
+            shared = min(max(self.slots / load.osl, 1.0), prefill.together * of.parallel.dp)
+            occupied = held.step_s / shared + held.prompt_s
         self.prompt_s = 0.0 if role == "decode" else occupied
         self.first_s = of.behaviour.fixed_ms * 1e-3 + (0.0 if role == "decode" else max(own, occupied))
         self._decoded: dict[float, tuple[StepTime, float]] = {}

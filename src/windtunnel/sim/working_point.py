@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windtunnel.errors import DoesNotFitError
 from windtunnel.sim.instance import Instance, StepTime
@@ -17,6 +17,8 @@ CHUNK_TOKENS = 8192.0
 """Tokens that a prefill step takes in where the engine says nothing."""
 MOST_MEMORY = 0.95
 """Share of device memory that an operator can give an engine when its default share is too little."""
+OWN_STEPS = frozenset({"sglang"})
+"""Engines whose prompts run in steps of their own, before they decode on; the others mix. SGLang could, but not by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +42,33 @@ class Prompt:
     steps: int
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """By how much prompts hold up those that decode, in seconds: each step that takes prompts in, and each of its prompts.
+    own_s: a prompt's time from its start to its end, if it has its step to itself."""
+
+    step_s: float
+    prompt_s: float
+    own_s: float
+
+
 def room(of: Instance, load: Load) -> Room:
     """How much the KV cache gets. Raises DoesNotFitError when not even one sequence fits beside the weights."""
     chunk = min(of.traits.get("chunk_tokens", CHUNK_TOKENS), load.isl * max(load.concurrency, 1.0))
     activations = of.activations(chunk)
     # caches are paged and requests are at all stages of their output, so on average each holds half of it
     whole, each = of.kv_bytes(load.isl + load.osl), of.kv_bytes(load.isl + load.osl / 2.0)
+    if of.traits.does("reserves_output"):
+        each = whole
     default = min(of.traits.get("memory_fraction", 0.9), MOST_MEMORY)
-    for fraction in (default, MOST_MEMORY):
+    for share in (default, MOST_MEMORY):
+        kept = of.weights + activations if of.traits.does("fraction_of_free") else 0.0
+        fraction = (kept + (of.capacity - kept) * share) / of.capacity
         free = of.capacity * fraction - of.weights - activations
         if free >= whole:
             slots = free / each * of.parallel.dp if each else math.inf
             limit = of.traits.get("max_running", math.inf) * of.parallel.dp
-            return Room(fraction, min(slots, limit), activations, fraction > default)
+            return Room(fraction, min(slots, limit), activations, share > default)
     need = of.weights + activations + whole
     raise DoesNotFitError(
         f"{of.deployment.model} needs {need / GIBI:.1f} GiB a device on {of.deployment.chips} x {of.chip.id} "
@@ -117,17 +133,54 @@ def decode_time(of: Instance, load: Load, running: float) -> tuple[StepTime, flo
     return token_time(of, decode_tokens(of, load, running), load.mtp_accept)
 
 
-def prefill_times(of: Instance, prefill: Prompt, *, mixed: bool = True) -> tuple[float, float]:
-    """Seconds by which one prompt holds up the whole instance, and seconds from its start to its end.
+def _launch_s(of: Instance, prefill: Prompt) -> float:
+    """Host time of a prompt's steps that no graph replays."""
+    b = of.behaviour
+    launched = b.host_us * of.mixture_layers + b.latent_us * of.latent_layers
+    return (launched / of.stages * prefill.steps + b.prefill_step_us) * 1e-6
 
-    mixed: its steps also decode, so that only a part of its time holds up the others.
+
+def prefill_times(of: Instance, prefill: Prompt, *, mixed: bool = True) -> tuple[float, float]:
+    """Seconds by which one prompt of a full step holds up the whole instance, and seconds from its start to its end.
+
+    mixed: requests decode beside it, between its steps or in them.
     """
     b, stages, dp = of.behaviour, of.stages, float(of.parallel.dp)
-    launched = b.host_us * of.mixture_layers + b.latent_us * of.latent_layers
-    launch = (launched / stages * prefill.steps + b.prefill_step_us) * 1e-6
+    launch = _launch_s(of, prefill)
     mix = b.mix if mixed else 1.0
     occupied = (prefill.shared_s * b.prefill * mix + launch / min(prefill.together, 2.0)) / dp
     return occupied, (prefill.alone.seconds * b.prefill + launch) * stages
+
+
+def held_up(of: Instance, load: Load, prefill: Prompt, running: float) -> Held:
+    """What prompts take from ``running`` requests that decode.
+
+    Where they share steps, that is what the step takes longer than without them: its weights are read once for both, and
+    a step of several prompts takes less than as many steps of one. Of an engine that gives prompts steps of their own, a
+    prompt's part of a full step is taken, as its measurements bear out: it has the next step launched while one decodes.
+    """
+    occupied, own = prefill_times(of, prefill)
+    if of.engine in OWN_STEPS:
+        return Held(0.0, occupied, own)
+    b, dp, many = of.behaviour, float(of.parallel.dp), prefill.together
+    decoding = decode_tokens(of, load, running)
+    bare = of.step(decoding).seconds
+    held = load.isl * load.prefix_hit
+    new = max(load.isl - held, 1.0)
+    per = new / prefill.steps
+
+    def longer(tokens: float, context: float, sequences: float) -> float:
+        both = replace(decoding, prefill_tokens=tokens, prefill_context=context, prefill_sequences=sequences)
+        return of.step(both).seconds - bare
+
+    chunks = _sampled(prefill.steps)
+    one = sum(longer(per, held + i * per, 1.0) for i in chunks) * prefill.steps / len(chunks)
+    more = (longer(new * many, held, many) - one) / (many - 1.0) if many > 1.0 else 0.0
+    more = min(max(more, 0.0), one)
+    # half of the launches pass while the step before still runs, where a step could take several prompts
+    launch = _launch_s(of, prefill) / min(many, 2.0)
+    factor = b.prefill * b.mix
+    return Held(((one - more) * factor + launch) / dp, more * factor / dp, own)
 
 
 def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Service, StepTime]:
@@ -147,6 +200,6 @@ def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Ser
         share = (running - batches[i - 1]) / (batches[i] - batches[i - 1])
         return times[i - 1] + share * (times[i] - times[i - 1])
 
-    occupied, own = prefill_times(of, prefill)
-    fixed = b.fixed_ms * 1e-3 + b.tokens_wait * times[-1] + max(own - occupied, 0.0)
-    return Service(decode_s, occupied, prefill.together * dp, fixed, space.slots), priced[-1][0]
+    held = held_up(of, load, prefill, top)
+    fixed = b.fixed_ms * 1e-3 + b.tokens_wait * times[-1] + max(held.own_s - held.step_s - held.prompt_s, 0.0)
+    return Service(decode_s, held.prompt_s, prefill.together * dp, fixed, space.slots, held.step_s), priced[-1][0]

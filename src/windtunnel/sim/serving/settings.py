@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from windtunnel.errors import DoesNotFitError, InvalidInputError
 from windtunnel.sim.instance import Instance
 from windtunnel.sim.prediction import Load
-from windtunnel.sim.working_point import CHUNK_TOKENS, room
+from windtunnel.sim.working_point import CHUNK_TOKENS, OWN_STEPS, room
 from windtunnel.workload import llm
 
 BLOCK_TOKENS = {"vllm": 16, "vllm-ascend": 128, "sglang": 1, "trtllm": 32}
 """Tokens of a cache block. **Source:** the engines' argument defaults, recalled; vLLM's stands in for other engines."""
-OWN_STEPS = ("sglang",)
-"""Engines that prefill in steps of their own, before they decode on; the others mix."""
 NO_LIMIT = 1 << 40
 _FULL = 1e4
 
