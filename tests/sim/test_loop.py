@@ -14,10 +14,11 @@ whole = st.integers(1, 6)
 
 
 def service(
-    a: float = 0.02, b: float = 0.003, prefill: float = 0.1, together: int = 1, slots: float = 1e9, fixed: float = 0.0
-) -> Service:
+    a: float = 0.02, b: float = 0.003, prefill: float = 0.1, together: int = 1, slots: float = 1e9, fixed: float = 0.0,
+    step: float = 0.0,
+) -> Service:  # fmt: skip
     """A decode step takes a + b seconds for each running request."""
-    return Service(lambda n: a + b * n, prefill, float(together), fixed, slots)
+    return Service(lambda n: a + b * n, prefill, float(together), fixed, slots, step)
 
 
 def stepwise(of: Service, concurrency: int, osl: int, waves: int) -> LoopResult:
@@ -31,7 +32,7 @@ def stepwise(of: Service, concurrency: int, osl: int, waves: int) -> LoopResult:
     while done < total:
         if waiting and len(running) < of.slots:
             taken = min(len(waiting), int(of.together), int(min(of.slots, 1e6)) - len(running))
-            now += of.prefill_s * taken
+            now += of.step_s + of.prefill_s * taken
             for _ in range(taken):
                 ttft.append(now - waiting.popleft())
                 running.append([now, osl])
@@ -55,11 +56,14 @@ def stepwise(of: Service, concurrency: int, osl: int, waves: int) -> LoopResult:
     )
 
 
-@given(whole, whole, st.integers(1, 20), st.integers(1, 8), st.integers(1, 8), st.sampled_from([0.0, 0.05, 1.0]))
+@given(
+    whole, whole, st.integers(1, 20), st.integers(1, 8), st.integers(1, 8), st.sampled_from([0.0, 0.05, 1.0]),
+    st.sampled_from([0.0, 0.3]),
+)  # fmt: skip
 def test_it_agrees_with_a_loop_that_counts_steps(
-    concurrency: int, waves: int, osl: int, slots: int, together: int, prefill: float
+    concurrency: int, waves: int, osl: int, slots: int, together: int, prefill: float, step: float
 ) -> None:
-    of = service(prefill=prefill, slots=float(slots), together=together, fixed=0.01)
+    of = service(prefill=prefill, slots=float(slots), together=together, fixed=0.01, step=step)
     fast, slow = closed_loop(of, concurrency, osl, waves, spread=0.0), stepwise(of, concurrency, osl, waves)
     for field in ("ttft_s", "tpot_s", "tokens_per_s", "batch", "queued"):
         assert getattr(fast, field) == pytest.approx(getattr(slow, field), rel=1e-9, abs=1e-9), field
@@ -76,6 +80,19 @@ def test_the_first_burst_waits_in_line() -> None:
     run = closed_loop(service(), 4, 1000, waves=1, spread=0.0)
     assert run.ttft_s == pytest.approx((0.1 + 0.2 + 0.3 + 0.4) / 4)
     assert closed_loop(service(together=4), 4, 1000, waves=1, spread=0.0).ttft_s == pytest.approx(0.4)
+
+
+def test_prompts_that_share_a_step_pay_for_it_once() -> None:
+    # 0.5 a step and 0.1 a prompt: four prompts in one step, in two, in four
+    for together, firsts in ((4, [0.9] * 4), (2, [0.7, 0.7, 1.4, 1.4]), (1, [0.6, 1.2, 1.8, 2.4])):
+        run = closed_loop(service(together=together, step=0.5), 4, 1000, waves=1, spread=0.0)
+        assert run.ttft_s == pytest.approx(sum(firsts) / 4)
+
+
+def test_many_requests_pay_for_as_many_steps() -> None:
+    # 96 requests in 48 groups of two: a lone group takes two steps of 0.01 and 0.002, its prompts done on average half a step early
+    run = closed_loop(service(prefill=0.002, step=0.01), 96, 1e6, waves=1, spread=0.0)
+    assert run.ttft_s == pytest.approx(96 * 0.012 / 2 + 0.012 / 2)
 
 
 def test_prompts_hold_up_those_that_decode() -> None:

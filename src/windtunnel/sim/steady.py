@@ -16,7 +16,7 @@ from typing import Literal
 from windtunnel.sim.instance import Instance, StepTime
 from windtunnel.sim.loop import LoopResult
 from windtunnel.sim.prediction import Load
-from windtunnel.sim.working_point import Prompt, Room, decode_time, held_up, prefill_times
+from windtunnel.sim.working_point import Held, Prompt, Room, decode_time, held_up, prefill_times
 
 Role = Literal["both", "prefill", "decode"]
 """What an instance does: whole requests, or one half of them where prefill and decode run apart."""
@@ -47,19 +47,19 @@ class Steady:
     """One deployment and one length of request: states by how many requests decode, arrive or are in flight.
 
     role prefill: only first tokens are made, at osl 1; role decode: prompts arrive with their cache filled.
+    prompt_s: by how long a prompt holds up the instance, if it is the only one of its step.
     """
 
     def __init__(self, of: Instance, load: Load, space: Room, prefill: Prompt, role: Role = "both") -> None:
         self.of, self.load, self.role, self.slots = of, load, role, max(space.slots, 1.0)
-        occupied, own = prefill_times(of, prefill, mixed=role == "both")
-        if role == "both":
-            held = held_up(of, load, prefill, self.slots)
-            # of the fullest batch, a decode step ends so many requests, whose successors share a step
-            shared = min(max(self.slots / load.osl, 1.0), prefill.together * of.parallel.dp)
-            occupied = held.step_s / shared + held.prompt_s
-        self.prompt_s = 0.0 if role == "decode" else occupied
-        self.first_s = of.behaviour.fixed_ms * 1e-3 + (0.0 if role == "decode" else max(own, occupied))
         self._decoded: dict[float, tuple[StepTime, float]] = {}
+        occupied, own = prefill_times(of, prefill, mixed=role == "both")
+        self._held = Held(0.0, 0.0 if role == "decode" else occupied, own)
+        if role == "both":
+            self._held = held_up(of, load, prefill, self.slots, self.decode(self.slots)[0])
+        self.together = prefill.together * of.parallel.dp
+        self.prompt_s = occupied = self._held.step_s + self._held.prompt_s
+        self.first_s = of.behaviour.fixed_ms * 1e-3 + (0.0 if role == "decode" else max(own, occupied))
 
     def decode(self, running: float) -> tuple[StepTime, float]:
         """Operators and seconds of a decode step; less than one running request is one that is not always there."""
@@ -71,17 +71,19 @@ class Steady:
     def running(self, running: float) -> State:
         """The state in which so many requests decode on average (not for the role prefill)."""
         step = self.decode(running)[1]
-        cycle = self.load.osl * step + running * self.prompt_s
+        # a decode step ends running / osl requests, whose successors share the next
+        prompt_s = self._held.prompt_s + self._held.step_s / min(max(running / self.load.osl, 1.0), self.together)
+        cycle = self.load.osl * step + running * prompt_s
         rate = running / cycle
-        first = self.first_s + self.of.behaviour.tokens_wait * step + self._wait(rate)
+        first = self.first_s + self.of.behaviour.tokens_wait * step + self._wait(rate, prompt_s)
         tpot = cycle / self.load.osl
-        return State(rate * (first + cycle), running, rate, rate * self.prompt_s, first, tpot)
+        return State(rate * (first + cycle), running, rate, rate * prompt_s, first, tpot)
 
     def arriving(self, requests_per_s: float, most: float = 0.0) -> State:
         """The state at a rate of arrivals, which must be below what the instance can take; with at most ``most`` requests
         that decode (0: the slots), where more of them could be no faster."""
         if self.role == "prefill":
-            first = self.first_s + self._wait(requests_per_s)
+            first = self.first_s + self._wait(requests_per_s, self.prompt_s)
             used = requests_per_s * self.prompt_s
             return State(requests_per_s * first, used * self.of.parallel.dp, requests_per_s, used, first, 0.0)
         return self.running(_solve(lambda n: self.running(n).requests_per_s, requests_per_s, most or self.slots))
@@ -97,10 +99,10 @@ class Steady:
             return State(concurrency, full.running, full.requests_per_s, full.utilisation, wait, full.tpot_s)
         return self.running(_solve(lambda n: self.running(n).in_flight, concurrency, self.slots))
 
-    def _wait(self, rate: float) -> float:
+    def _wait(self, rate: float, prompt_s: float) -> float:
         """Mean wait of a prompt behind others on its rank."""
-        used = min(rate * self.prompt_s, 1.0 - 1e-9)
-        return used * self.prompt_s * self.of.parallel.dp / (2.0 * (1.0 - used))
+        used = min(rate * prompt_s, 1.0 - 1e-9)
+        return used * prompt_s * self.of.parallel.dp / (2.0 * (1.0 - used))
 
 
 def _solve(grows: Callable[[float], float], target: float, most: float) -> float:

@@ -152,35 +152,32 @@ def prefill_times(of: Instance, prefill: Prompt, *, mixed: bool = True) -> tuple
     return occupied, (prefill.alone.seconds * b.prefill + launch) * stages
 
 
-def held_up(of: Instance, load: Load, prefill: Prompt, running: float) -> Held:
-    """What prompts take from ``running`` requests that decode.
+def held_up(of: Instance, load: Load, prefill: Prompt, running: float, decoding: StepTime) -> Held:
+    """What prompts take from ``running`` requests, whose operators without any are ``decoding``.
 
-    Where they share steps, that is what the step takes longer than without them: its weights are read once for both, and
-    a step of several prompts takes less than as many steps of one. Of an engine that gives prompts steps of their own, a
-    prompt's part of a full step is taken, as its measurements bear out: it has the next step launched while one decodes.
+    Where they share steps, that is by how much a step becomes longer: its weights are read once for both, which saves as
+    much with several prompts as with one, and a step of several takes less than as many steps of one. Of an engine that
+    gives prompts steps of their own, a prompt's part of a full step is taken, as its measurements bear out: it has the
+    next step launched while one decodes.
     """
     occupied, own = prefill_times(of, prefill)
     if of.engine in OWN_STEPS:
         return Held(0.0, occupied, own)
-    b, dp, many = of.behaviour, float(of.parallel.dp), prefill.together
-    decoding = decode_tokens(of, load, running)
-    bare = of.step(decoding).seconds
+    b, dp, many, alone = of.behaviour, float(of.parallel.dp), prefill.together, prefill.alone.seconds
+    tokens = decode_tokens(of, load, running)
     held = load.isl * load.prefix_hit
-    new = max(load.isl - held, 1.0)
-    per = new / prefill.steps
-
-    def longer(tokens: float, context: float, sequences: float) -> float:
-        both = replace(decoding, prefill_tokens=tokens, prefill_context=context, prefill_sequences=sequences)
-        return of.step(both).seconds - bare
-
-    chunks = _sampled(prefill.steps)
-    one = sum(longer(per, held + i * per, 1.0) for i in chunks) * prefill.steps / len(chunks)
-    more = (longer(new * many, held, many) - one) / (many - 1.0) if many > 1.0 else 0.0
-    more = min(max(more, 0.0), one)
+    per = max(load.isl - held, 1.0) / prefill.steps
+    chunks = [
+        replace(tokens, prefill_tokens=per, prefill_context=held + i * per, prefill_sequences=1.0)
+        for i in _sampled(prefill.steps)
+    ]  # fmt: skip
+    longer = sum(of.step(chunk).seconds - decoding.seconds for chunk in chunks) * prefill.steps / len(chunks)
+    more = (prefill.shared_s * many - alone) / (many - 1.0) if many > 1.0 else 0.0
+    more = min(max(more, 0.0), longer)
+    factor = b.prefill * b.mix
     # half of the launches pass while the step before still runs, where a step could take several prompts
     launch = _launch_s(of, prefill) / min(many, 2.0)
-    factor = b.prefill * b.mix
-    return Held(((one - more) * factor + launch) / dp, more * factor / dp, own)
+    return Held(((longer - more) * factor + launch) / dp, more * factor / dp, own)
 
 
 def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Service, StepTime]:
@@ -200,6 +197,6 @@ def service(of: Instance, load: Load, space: Room, prefill: Prompt) -> tuple[Ser
         share = (running - batches[i - 1]) / (batches[i] - batches[i - 1])
         return times[i - 1] + share * (times[i] - times[i - 1])
 
-    held = held_up(of, load, prefill, top)
+    held = held_up(of, load, prefill, top, priced[-1][0])
     fixed = b.fixed_ms * 1e-3 + b.tokens_wait * times[-1] + max(held.own_s - held.step_s - held.prompt_s, 0.0)
     return Service(decode_s, held.prompt_s, prefill.together * dp, fixed, space.slots, held.step_s), priced[-1][0]
