@@ -90,7 +90,7 @@ def test_prompts_that_share_a_step_pay_for_it_once() -> None:
 
 
 def test_many_requests_pay_for_as_many_steps() -> None:
-    # 96 requests in 48 groups of two: a lone group takes two steps of 0.01 and 0.002, its prompts done on average half a step early
+    # 96 requests in 48 groups of two: a group takes two steps of 0.012, its prompts done on average half a step early
     run = closed_loop(service(prefill=0.002, step=0.01), 96, 1e6, waves=1, spread=0.0)
     assert run.ttft_s == pytest.approx(96 * 0.012 / 2 + 0.012 / 2)
 

@@ -29,7 +29,7 @@ def test_a_prompt_beside_others_takes_what_it_adds_to_their_step(engine: str, is
     both = found.step(StepTokens(16.0, isl + 256.0, float(isl), 0.0, 1.0)).seconds
     added = (both - bare.seconds) * b.prefill * b.mix + b.prefill_step_us * 1e-6 / 2.0
     assert held.step_s + held.prompt_s == pytest.approx(added)
-    # of a full step, what the first prompt costs more than each of the others is what a step costs; it is no less than nothing
+    # of a full step, what the first prompt costs more than each of the others is what a step costs, never less than nothing
     full = found.step(StepTokens(prefill_tokens=isl * together, prefill_sequences=together)).seconds
     assert first.together == together
     each = min((full - first.alone.seconds) / (together - 1.0), both - bare.seconds)

@@ -14,11 +14,12 @@ class Behaviour:
     """Parameters of one engine (and version), all beyond what its operators take.
 
     layer_us, step_us: host and gaps in every decode step, per layer and per step. prefill: multiplies the
-    operators of a prompt. mix: share by which running requests are held up of what a prompt adds to the time of their steps,
-    or of its own time where it has steps of its own. host_us, latent_us: launches of a prefill step that no graph replays, per layer
-    with routed experts and per layer with latent attention (plain layers are captured). fixed_ms: from the socket to the first
-    step and back. drafting: factor on the time per token of models that carry multi-token-prediction layers, less than
-    one for versions that were measured with it on. tokens_wait: decode steps that a new prompt waits for.
+    operators of a prompt. mix: share by which running requests are held up of what a prompt adds to the time of their
+    steps, or of its own time where it has steps of its own. host_us, latent_us: launches of a prefill step that no graph
+    replays, per layer with routed experts and per layer with latent attention (plain layers are captured).
+    prefill_step_us: the same per step. fixed_ms: from the socket to the first step and back. drafting: factor on the
+    time per token of models that carry multi-token-prediction layers, less than one for versions that were measured with
+    it on. tokens_wait: decode steps that a new prompt waits for.
     """
 
     prefill: float
