@@ -12,7 +12,7 @@ from windtunnel.catalog.model import AttentionSpec
 from windtunnel.cost.evidence import Evidence
 from windtunnel.sim.instance import Instance, StepTime
 from windtunnel.sim.steady import Role
-from windtunnel.sim.working_point import CHUNK_TOKENS, token_time
+from windtunnel.sim.working_point import CHUNK_TOKENS, OWN_STEPS, token_time
 from windtunnel.workload.llm import StepTokens
 
 _PER_DOUBLING = 4
@@ -169,9 +169,12 @@ class StepTimes:
         return busy, max((own + self.launch_s) * self.stages - busy, 0.0)
 
     def _launches(self, tokens: float, sequences: float) -> float:
-        """How often a rank's step pays for the launches of prompts, counted as the engines' times were fitted
-        (``working_point.prefill_times``): by one for two prompts where a step could take several, but no more than prompts
-        of the lengths that were measured would pay."""
+        """How often a rank's step pays for the launches of prompts, counted as the engines' times were fitted: half of once
+        where a step could take several prompts (``working_point.held_up``), and of an engine that gives prompts steps of
+        their own (``working_point.prefill_times``) by one for two prompts, but no more than prompts of the lengths that were
+        measured would pay."""
         if 2.0 * tokens > self.chunk_tokens * sequences:
             return 1.0
+        if self.of.engine not in OWN_STEPS:
+            return 0.5
         return max(min(0.5 * sequences, tokens / TOKENS_A_LAUNCH), 0.5)
