@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.steering import BASELINES, MAIN, POLICIES, Answers, Backend, Place, drive, fleets, gain, mean, shares, traces
+from bench.steering import MAIN, Answers, drive, gain, mean, shares
+from bench.steering_fleet import Backend
+from bench.steering_loads import Place, fleets, traces
+from bench.steering_policies import BASELINES, POLICIES
 from windtunnel.sim.serving.arrivals import OpenSource
 from windtunnel.sim.serving.request import Request
 from windtunnel.sim.serving.simulation import Simulation
