@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
@@ -93,11 +94,11 @@ def whole_programs() -> list[Line]:
     if not found:
         return [Line("programs, samples/s (median)", "<= 15 %", "torch and timm are not installed", "none stated", None)]
     lines = []
-    for name, median in found.items():
+    for name, error in found.items():
         target = targets.get(name, 0.20)
         what = f"programs, {name}, model families held out" if name in targets else f"programs on {name}, from the other chip"
-        reached = f"{100 * median:.1f} %"
-        lines.append(Line(f"{what} (median)", f"<= {100 * target:.0f} %", reached, "none stated", median <= target))
+        reached = f"{100 * error:.1f} %"
+        lines.append(Line(f"{what} (median)", f"<= {100 * target:.0f} %", reached, "none stated", error <= target))
     return lines
 
 
@@ -263,8 +264,8 @@ def served_on_cpu() -> list[Line]:
     lines = []
     for load, elsewhere in cpu_serving.ELSEWHERE.items():
         what = "prefill" if load == "prefill" else f"{load} stream{'s' * (load != '1')}"
-        beside = ", ".join(f"{name} {figures[load]:,.0f}" for name, figures in found.raw.items())
-        reached = f"{found.ratio(load):.2f}: {found.served[load]:,.0f} tokens/s"
+        beside = ", ".join(f"{name} {median(figures[load]):,.0f}" for name, figures in found.raw.items())
+        reached = f"{found.ratio(load):.2f}: {median(found.served[load]):,.0f} tokens/s"
         said = f"here {beside}; {elsewhere}"
         lines.append(Line(f"SmolLM2-135M over HTTP, {what}", ">= 0.95 of the best", reached, said, found.ratio(load) >= 0.95))
     megabytes, seconds = cpu_serving.installed()
