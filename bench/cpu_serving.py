@@ -120,7 +120,8 @@ def _environment() -> dict[str, str]:
     sys.path.insert(0, str(SOURCE))
     from windtunnel.serve.engine.hardware import cores
 
-    return {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "CORES": str(cores())}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip installs it: compiled
+    return {**kept, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "CORES": str(cores())}
 
 
 def _raw(stack: ExitStack, engine: str, path: Path) -> Callable[[str, str], float]:
