@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -344,33 +345,39 @@ def pace() -> list[Line]:
     ]
 
 
+PARTS: dict[str, Callable[[], list[Line]]] = {
+    part.__name__: part
+    for part in (
+        accuracy,
+        products,
+        whole_programs,
+        published_training,
+        training_runs,
+        real_programs,
+        recording,
+        scanned_and_fixed,
+        proven_programs,
+        simulations,
+        served_on_cpu,
+        fleets,
+        steered,
+        fleet_plans,
+        pace,
+    )
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="speed alone")
+    parser.add_argument("--only", nargs="+", default=[], choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     args = parser.parse_args()
-    parts: list[Callable[[], list[Line]]] = (
-        [recording, pace]
-        if args.quick
-        else [
-            accuracy,
-            products,
-            whole_programs,
-            published_training,
-            training_runs,
-            real_programs,
-            recording,
-            scanned_and_fixed,
-            proven_programs,
-            simulations,
-            served_on_cpu,
-            fleets,
-            steered,
-            fleet_plans,
-            pace,
-        ]
-    )
-    lines = [line for part in parts for line in part()]
+    lines = []
+    for part in [PARTS[name] for name in args.only] or ([recording, pace] if args.quick else PARTS.values()):
+        begun = time.perf_counter()
+        lines += part()
+        print(f"{part.__name__}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     verdict = {True: "met", False: "MISSED", None: ""}
     rows = [("", "target", "reached", "best elsewhere", "")]
     rows += [(x.what, x.target, x.reached, x.elsewhere, verdict[x.met]) for x in lines]
