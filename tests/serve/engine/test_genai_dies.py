@@ -131,6 +131,64 @@ def test_an_answer_that_moves_fits_the_context_whatever_its_text_is_cut_into(let
     run(body)
 
 
+def test_a_least_length_counts_what_was_said_elsewhere(let: Path) -> None:
+    async def body(backend: GenaiBackend) -> None:
+        asked = read_asked({"model": "it", "prompt": "One", "max_tokens": 12, "min_tokens": 10}, chat=False)
+        for made in (4, 11):
+            rest = await backend.follow(asked, asked.prompts[0], "x" * made, made)
+            await rest.aclose()
+        said = (let.parent / "log").read_text()
+        assert "'min_new_tokens': 6, 'max_new_tokens': 8" in said
+        assert "'min_new_tokens': 0, 'max_new_tokens': 1" in said
+
+    run(body)
+
+
+def test_what_lies_where_it_is_started_is_not_run(let: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    downloads = let.parent / "downloads"
+    downloads.mkdir()
+    (downloads / "json.py").write_text("raise SystemExit(1)")
+    monkeypatch.chdir(downloads)
+
+    async def body(backend: GenaiBackend) -> None:
+        await (await backend.generate(ASKED, ASKED.prompts[0])).aclose()
+
+    run(body)
+
+
+FORKS = """
+import multiprocessing, pathlib
+try: import openvino_telemetry
+except ImportError: pass
+copy = multiprocessing.get_context("fork").Process(target=int)
+copy.start()
+copy.join(5)
+if copy.exitcode != 0: raise SystemExit(1)
+Tensor = list
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_copy_that_openvino_makes_of_its_process_ends_and_nothing_is_told_to_its_makers(let: Path) -> None:
+    """A copy that did not would hold the pipe open, and nobody would hear of the end."""
+    (let.parent / "openvino.py").write_text(FORKS)
+    (let.parent / "openvino_telemetry.py").write_text(f"open({str(let.parent / 'told')!r}, 'w')")
+
+    async def body(backend: GenaiBackend) -> None:
+        assert not (let.parent / "told").exists()
+
+    run(body)
+
+
+def test_a_model_that_is_not_taken_leaves_in_order(let: Path) -> None:
+    text = (let.parent / "openvino_genai.py").read_text()
+    (let.parent / "openvino_genai.py").write_text(text + "\ndef SchedulerConfig(): raise RuntimeError('no such architecture')")
+    backend = GenaiBackend(Path("model.gguf"), Size(4, 64), name="it", waiting=4)
+    with pytest.raises(UnsupportedError, match="no such architecture"):
+        backend.ready.result(30)
+    assert backend._process.wait(10) == 0
+
+
 def test_a_process_that_ends_while_it_loads_is_told_of(let: Path) -> None:
     (let.parent / "openvino_genai.py").write_text("raise SystemExit(1)")
     backend = GenaiBackend(Path("model.gguf"), Size(4, 64), name="it", waiting=4)

@@ -64,7 +64,7 @@ class GenaiBackend:
         self.ready: Future[None] = Future()
         self.ready.set_running_or_notify_cancel()  # who waits for it and leaves does not end it
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _RUN, str(_ROOT)],
+            [sys.executable, "-P", "-c", _RUN, str(_ROOT)],  # -P: whatever lies where it is started is no package
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is this process's to hear: answers under way are ended first
@@ -96,9 +96,10 @@ class GenaiBackend:
         if self.ill():
             raise overloaded(self.ill())
         number = next(self._numbers)
-        line = {"ask": number, "config": wanted(asked), "most": asked.most_tokens, "said": said, "made": made}
+        line = {"ask": number, "config": wanted(asked)}
+        lengths = {"most": asked.most_tokens, "least": asked.least_tokens, "said": said, "made": made}
         answer = self._answers[number] = _Answer(self, number, asked, Spelling(self._spell, asked.stop))
-        self._lines.put({**line, **_told(asked, prompt)})
+        self._lines.put({**line, **lengths, **_told(asked, prompt)})
         try:
             if self.ill():  # since a moment ago, and nobody tells this answer
                 raise overloaded(self.ill())
@@ -126,7 +127,8 @@ class GenaiBackend:
         assert self._process.stdout is not None
         try:
             for line in self._process.stdout:
-                self._heard(json.loads(line))
+                if line.endswith(b"\n"):  # else it was ended in its midst
+                    self._heard(json.loads(line))
         finally:
             self._ended = True
             self._lines.put(None)

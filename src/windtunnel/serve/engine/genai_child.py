@@ -4,7 +4,8 @@ for a long prompt is seconds: whatever shared a process with it would stand stil
 Reads lines of JSON and writes lines of JSON. First comes one that says what to load, and ``{"ready": true}`` or
 ``{"unsupported": why}`` answers it. Then:
 
-    {"ask": 7, "ids": [1, 2] or "text": "..." or "history": [...], "config": {...}, "most": 100, "said": "", "made": 0}
+    {"ask": 7, "ids": [1, 2] or "text": "..." or "history": [...], "config": {...}, "most": 100, "least": 0,
+     "said": "", "made": 0}
     {"leave": 7}
 
     {"taken": 7, "tokens": 2}                   its prompt is this long
@@ -45,6 +46,7 @@ class Child:
     """The pipeline, and the answers under way. Raises RuntimeError where OpenVINO does not take the model."""
 
     def __init__(self, load: Mapping[str, Any]) -> None:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # nobody is told of who serves what
         self._genai: Any = importlib.import_module("openvino_genai")
         self._openvino: Any = importlib.import_module("openvino")
         self._numpy: Any = importlib.import_module("numpy")
@@ -92,7 +94,8 @@ class Child:
             whole = self._numpy.concatenate([ids, more], axis=1)
         room = self._context - int(whole.shape[-1])  # text cut anew may be a few tokens more than were made
         rest = max(1, min((most or self._context - tokens) - made, room))
-        config = self._genai.GenerationConfig(**line["config"], max_new_tokens=rest)
+        least = min(max(0, line["least"] - made), rest)
+        config = self._genai.GenerationConfig(**line["config"], min_new_tokens=least, max_new_tokens=rest)
         config.set_eos_token_id(self._tokenizer.get_eos_token_id())
         self._handles[number] = self._pipeline.add_request(number, self._openvino.Tensor(whole), config)
         return tokens
@@ -172,18 +175,21 @@ def _last_line(error: Exception) -> str:
     return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "it says no reason")[:300]
 
 
-def _read(lines: SimpleQueue[Mapping[str, Any]]) -> None:
-    for line in sys.stdin.buffer:
-        lines.put(json.loads(line))
-    os._exit(0)  # nobody asks any more
+def _read(told: BinaryIO, lines: SimpleQueue[Mapping[str, Any]]) -> None:
+    try:
+        for line in told:
+            lines.put(json.loads(line))
+    finally:
+        os._exit(0)  # nobody asks any more
 
 
 def main() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what OpenVINO prints is no line of ours
-    load = json.loads(sys.stdin.buffer.readline())
+    told = os.fdopen(os.dup(0), "rb")  # of our own: Python closes its own one at the end, and waits for who reads it
+    load = json.loads(told.readline())
     lines: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
-    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    threading.Thread(target=_read, args=(told, lines), daemon=True).start()
     try:
         child = Child(load)
     except RuntimeError as error:

@@ -61,12 +61,10 @@ def refuse_unserved(asked: Asked) -> None:
 
 
 def wanted(asked: Asked) -> dict[str, Any]:
-    """The fields of a GenerationConfig but the length. Raises RefusedError for numbers that are none or out of their range."""
+    """The fields of a GenerationConfig but the lengths. Raises RefusedError for numbers that are none or out of their range."""
     said = {name: _number(asked, name) for name in _NUMBERS}
     temperature = TEMPERATURE if said["temperature"] is None else said["temperature"]
     found: dict[str, Any] = {"ignore_eos": asked.ignore_end, "do_sample": temperature > 0}
-    if asked.least_tokens:
-        found["min_new_tokens"] = asked.least_tokens
     if temperature > 0:
         found["temperature"] = temperature
         found["top_p"] = TOP_P if said["top_p"] is None else max(said["top_p"], LEAST_TOP_P)
