@@ -12,6 +12,7 @@ import pytest
 from windtunnel.errors import UnsupportedError
 from windtunnel.serve.api.asked import Asked, Prompt, read_asked
 from windtunnel.serve.api.backend import Model, Piece
+from windtunnel.serve.api.refusal import RefusedError
 from windtunnel.serve.engine.both import BothBackend, Speeds
 from windtunnel.serve.engine.llama_server import Size
 
@@ -146,6 +147,14 @@ def test_what_one_engine_alone_can_do_stays_there_and_keeps_the_others(more: dic
     with_both(body, SPEEDS)
 
 
+def test_a_least_length_which_llama_cpp_refuses_is_for_the_other_one_alone_too() -> None:
+    async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        await said_by(backend, asked(min_tokens=5))
+        assert (llama.begun, genai.begun) == (0, 1)
+
+    with_both(body, SPEEDS)
+
+
 def test_several_answers_to_one_prompt_are_not_alone() -> None:
     async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
         await said_by(backend, asked(n=2))
@@ -175,6 +184,28 @@ def test_the_end_does_not_wait_for_the_second_engine_and_ends_it() -> None:
         assert genai.closed
 
     asyncio.run(run())
+
+
+def test_a_second_engine_that_has_ended_when_it_is_measured_again_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mortal(Engine):
+        async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Answer:
+            if len(lines) > 0:
+                raise RefusedError("OpenVINO GenAI has ended")
+            return await super().generate(asked, prompt, choice)
+
+    lines: list[str] = []
+    monkeypatch.setattr("windtunnel.serve.engine.both.AGAIN_S", 0.01)
+
+    async def run() -> None:
+        backend = BothBackend(Engine(0.0005), lambda: Mortal(0.0005), lines.append)  # type: ignore[arg-type, return-value]
+        backend.start()
+        while len(lines) < 2:
+            backend._asked = True
+            await asyncio.sleep(0.01)
+        await backend.close()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert lines[1] == "llama.cpp serves alone: OpenVINO GenAI has ended"
 
 
 def test_the_speeds_are_measured_and_told() -> None:

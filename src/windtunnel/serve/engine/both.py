@@ -106,8 +106,13 @@ class BothBackend:
         )
         while True:  # a machine that was busy then may not be now
             await asyncio.sleep(AGAIN_S)
-            if self._asked:
+            if not self._asked:
+                continue
+            try:
                 await self._measured(genai)
+            except RefusedError as error:  # it has ended since
+                self._tell(f"llama.cpp serves alone: {error}")
+                return
 
     async def _measured(self, genai: GenaiBackend) -> tuple[Speeds, Speeds]:
         """The speeds of the two, as soon as nobody asks for so long. They take turns, and the best of each counts: what else the
@@ -161,11 +166,11 @@ class BothBackend:
                 pinned = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt, pinned=True)
                 self._pinned += 1
                 return pinned
-            if self._is_alone(asked) and self._better_alone(asked, prompt, speeds):
+            if self._is_alone(asked) and not asked.least_tokens and self._better_alone(asked, prompt, speeds):
                 await asyncio.sleep(GATHER_S)
             alone = self._is_alone(asked)
             better = self._better_alone(asked, prompt, speeds) if alone else speeds[0].together >= speeds[1].together
-            if better:
+            if better and not asked.least_tokens:  # which llama.cpp does not serve
                 steered = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt)
                 self._movable.add(steered)
                 return steered
