@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from windtunnel.serve.api.asked import Asked, Prompt, read_asked
 from windtunnel.serve.api.backend import Model, Piece
 from windtunnel.serve.api.refusal import RefusedError
 from windtunnel.serve.engine.both import BothBackend, Speeds
+from windtunnel.serve.engine.llama import _Answer
 from windtunnel.serve.engine.llama_server import Size
 
 WORDS = [f"{i} " for i in range(1000)]
@@ -206,6 +208,49 @@ def test_a_second_engine_that_has_ended_when_it_is_measured_again_is_told_of(mon
 
     asyncio.run(asyncio.wait_for(run(), 10))
     assert lines[1] == "llama.cpp serves alone: OpenVINO GenAI has ended"
+
+
+def test_no_trial_has_its_prompt_in_a_cache_and_who_came_and_left_spoils_it() -> None:
+    prompts: list[tuple[int, ...]] = []
+
+    class Noting(Engine):
+        async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Answer:
+            prompts.append(prompt.ids)
+            return await super().generate(asked, prompt, choice)
+
+    async def run() -> None:
+        backend = BothBackend(Noting(0.0005), lambda: Engine(0.0005), lambda line: None)  # type: ignore[arg-type, return-value]
+        for _ in range(12):
+            assert all(await backend._trial(backend.llama))
+        assert len(set(prompts)) == len(prompts)
+        trial = asyncio.create_task(backend._trial(backend.llama))
+        await asyncio.sleep(0.005)
+        await said_by(backend, asked(1))
+        assert not backend._in_flight
+        assert await trial == ()
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_llama_cpp_stops_because_it_moves_is_not_at_its_end() -> None:
+    answer: Any = None
+
+    class Server:
+        def ask(self, body: object, heard: Callable[[object], bool], *, chat: bool) -> None:
+            assert not heard({"choices": [{"text": "One"}]})
+            answer.halt()  # and the loop comes to see it only later
+            assert heard({"choices": [{"text": " two"}]})
+
+    async def run() -> list[Piece]:
+        nonlocal answer
+        backend: Any = SimpleNamespace(news_of=lambda _: None)
+        answer = _Answer(backend, asked(), asked().prompts[0], asyncio.get_running_loop())
+        answer.follow(Server(), {})
+        return [piece async for piece in answer]
+
+    pieces = asyncio.run(run())
+    assert "".join(piece.text for piece in pieces) == "One two"
+    assert not any(piece.finish for piece in pieces)
 
 
 def test_the_speeds_are_measured_and_told() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class BothBackend:
         self._movable: set[_Steered] = set()
         self._in_flight = self._pinned = 0
         self._asked = False
+        self._came = self._trials = 0
 
     def models(self) -> tuple[Model, ...]:
         return self.llama.models()
@@ -124,32 +126,34 @@ class BothBackend:
             theirs: list[tuple[float, ...]] = []
             begun = time.perf_counter()
             while len(ours) < TURNS and (not ours or time.perf_counter() - begun < TURN_S):
-                ours.append(await self._trial(self.llama, len(ours)))
-                theirs.append(await self._trial(genai, len(theirs)))
+                ours.append(await self._trial(self.llama))
+                theirs.append(await self._trial(genai))
             if all(ours) and all(theirs):
                 self.speeds, self._asked = (_best(ours), _best(theirs)), False
                 return self.speeds
 
-    async def _trial(self, backend: LlamaBackend | GenaiBackend, turn: int) -> tuple[float, ...]:
-        """Seconds of each trial; none where a client came in between."""
+    async def _trial(self, backend: LlamaBackend | GenaiBackend) -> tuple[float, ...]:
+        """Seconds of each trial; none where a client came in between, though it may have left again."""
+        came = self._came
 
-        async def one(number: int, prompt: int, answer: int) -> None:
-            ids = tuple((number * 7919 + 31 * i) % 1000 + 300 for i in range(prompt))
+        async def one(prompt: int, answer: int) -> None:
+            self._trials += 1  # no prompt comes twice: the engines would have it in their caches
+            ids = tuple(random.Random(self._trials).choices(range(300, 1300), k=prompt))
             body = {"model": "", "ignore_eos": True, "temperature": 0}
             asked = Asked(False, "", (Prompt("", ids),), 1, answer, 0, True, True, False, (), False, body)
             generation = await backend.generate(asked, asked.prompts[0])
             try:
                 async for _ in generation:
-                    if self._in_flight:
+                    if self._came != came:
                         return
             finally:
                 await generation.aclose()
 
         seconds: list[float] = []
-        for load, (streams, prompt, answer) in enumerate((WARM, *TRIALS)):
+        for streams, prompt, answer in (WARM, *TRIALS):
             begun = time.perf_counter()
-            await asyncio.gather(*(one((turn * 10 + load) * 10 + i, prompt, answer) for i in range(streams)))
-            if self._in_flight:
+            await asyncio.gather(*(one(prompt, answer) for _ in range(streams)))
+            if self._came != came:
                 return ()
             seconds.append(time.perf_counter() - begun)
         return tuple(seconds[1:])
@@ -159,6 +163,7 @@ class BothBackend:
         if genai is not None and genai.ill():
             genai = None  # llama.cpp serves on alone
         self._in_flight += 1
+        self._came += 1
         self._asked = True
         try:
             movable = speeds is not None and not unserved(asked) and not any(asked.body.get(name) for name in PENALTIES)
