@@ -91,6 +91,7 @@ def test_who_leaves_frees_the_place(backend: Any) -> None:
     ("asked", "why"),
     [
         ({"prompt": [5] * 1024, "max_tokens": 1}, "1024 tokens of the prompt and 1 of the answer are more than"),
+        ({"prompt": [5, 49152]}, "a token of the prompt is not one of the model's 49,152"),
         ({"prompt": "x", "seed": 1}, "'seed' is not served by OpenVINO GenAI"),
         ({"prompt": "x", "temperature": "hot"}, "'temperature' has to be a number from 0 to 100"),
         ({"prompt": "x", "top_p": 2}, "'top_p' has to be a number from 0 to 1"),

@@ -35,6 +35,7 @@ class Config:
 class Tokenizer:
     def encode(self, text, add_special_tokens):
         return SimpleNamespace(input_ids=SimpleNamespace(data=numpy.zeros((1, len(text)), dtype=numpy.int64)))
+    def get_vocab(self): return {{b"One": 0}}
     def get_eos_token_id(self): return 0
 
 class ContinuousBatchingPipeline:
@@ -86,7 +87,7 @@ def test_a_step_that_fails_ends_every_answer_and_no_more_are_begun(let: Path) ->
         under_way = [await backend.generate(ASKED, ASKED.prompts[0]) for _ in range(3)]
         let.touch()
         for generation in under_way:
-            with pytest.raises(RefusedError, match="OpenVINO GenAI has ended") as told:
+            with pytest.raises(RefusedError, match="OpenVINO GenAI has ended with status 1") as told:
                 _ = [piece async for piece in generation]
             assert told.value.status == 500
             await generation.aclose()
@@ -192,5 +193,16 @@ def test_a_model_that_is_not_taken_leaves_in_order(let: Path) -> None:
 def test_a_process_that_ends_while_it_loads_is_told_of(let: Path) -> None:
     (let.parent / "openvino_genai.py").write_text("raise SystemExit(1)")
     backend = GenaiBackend(Path("model.gguf"), Size(4, 64), name="it", waiting=4)
-    with pytest.raises(UnsupportedError, match="OpenVINO GenAI ended while it loaded model"):
+    with pytest.raises(UnsupportedError, match="OpenVINO GenAI ended with status 1 while it loaded model"):
         backend.ready.result(30)
+
+
+def test_a_process_that_is_ended_by_a_signal_is_told_with_it(let: Path) -> None:
+    async def body(backend: GenaiBackend) -> None:
+        under_way = await backend.generate(ASKED, ASKED.prompts[0])
+        backend._process.kill()
+        with pytest.raises(RefusedError, match="OpenVINO GenAI has ended by SIGKILL, as where memory runs out"):
+            _ = [piece async for piece in under_way]
+        await under_way.aclose()
+
+    run(body)

@@ -166,7 +166,8 @@ class BothBackend:
         self._came += 1
         self._asked = True
         try:
-            movable = speeds is not None and not unserved(asked) and not any(asked.body.get(name) for name in PENALTIES)
+            taken = not unserved(asked) and bool(asked.chat or prompt.ids or prompt.text)  # OpenVINO takes no empty prompt
+            movable = speeds is not None and taken and not any(asked.body.get(name) for name in PENALTIES)
             if genai is None or speeds is None or not movable or self._pinned:
                 pinned = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt, pinned=True)
                 self._pinned += 1

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import math
+import signal
 import subprocess
 import sys
 import threading
@@ -60,7 +61,8 @@ class GenaiBackend:
         self._models = (Model(name, int(time.time()), "windtunnel", size.context),)
         self._answers: dict[int, _Answer] = {}
         self._numbers = count()
-        self.closed = self._ended = False
+        self.closed = False
+        self._ended = ""
         self.ready: Future[None] = Future()
         self.ready.set_running_or_notify_cancel()  # who waits for it and leaves does not end it
         self._process = subprocess.Popen(
@@ -80,9 +82,7 @@ class GenaiBackend:
         return self._models
 
     def ill(self) -> str:
-        if self._ended and not self.closed:
-            return "OpenVINO GenAI has ended; the log says why"
-        return "the endpoint is closing" if self.closed else ""
+        return "the endpoint is closing" if self.closed else self._ended
 
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> _Answer:
         refuse_unserved(asked)
@@ -130,12 +130,13 @@ class GenaiBackend:
                 if line.endswith(b"\n"):  # else it was ended in its midst
                     self._heard(json.loads(line))
         finally:
-            self._ended = True
+            how = _end_of(self._process.wait())
+            self._ended = f"OpenVINO GenAI has ended {how}"
             self._lines.put(None)
             if not self.ready.done():
-                self.ready.set_exception(UnsupportedError(f"OpenVINO GenAI ended while it loaded {self._path}; the log says why"))
+                self.ready.set_exception(UnsupportedError(f"OpenVINO GenAI ended {how} while it loaded {self._path}"))
             closing = overloaded("the endpoint is closing")
-            died = RefusedError("OpenVINO GenAI has ended", status=500, kind="server_error")
+            died = RefusedError(self._ended, status=500, kind="server_error")
             self._tell([(answer, closing if self.closed else died) for answer in list(self._answers.values())])
 
     def _heard(self, line: Mapping[str, Any]) -> None:
@@ -236,6 +237,15 @@ class _Answer:
 
     async def aclose(self) -> None:
         self._of.leave(self._number, over=self._over)
+
+
+def _end_of(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"with status {status}"
+    with contextlib.suppress(ValueError):
+        return f"by {signal.Signals(-status).name}" + (", as where memory runs out" if status == -9 else "")
+    return f"by signal {-status}"
 
 
 def _deliver(news: Iterable[tuple[_Answer, Piece | RefusedError | int]]) -> None:

@@ -60,6 +60,7 @@ class Child:
         reason = self._genai.GenerationFinishReason
         self._finish = {int(reason.STOP): "stop", int(reason.LENGTH): "length"}
         self._running = self._genai.GenerationStatus.RUNNING
+        self._vocabulary = 1 + max(self._tokenizer.get_vocab().values(), default=-1)
         self._context, self._template = load["context"], load["template"]
         self._told: set[int] | None = set() if load["spelled"] else None
         self._handles: dict[int, Any] = {}
@@ -103,6 +104,9 @@ class Child:
     def _ids(self, line: Mapping[str, Any]) -> Any:
         """The prompt's tokens, as an array of one row."""
         if "ids" in line:
+            if not 0 <= min(line["ids"]) <= max(line["ids"]) < self._vocabulary:
+                why = f"a token of the prompt is not one of the model's {self._vocabulary:,}"
+                raise NotTakenError({"refused": line["ask"], "why": why, "param": "prompt"})
             return self._numpy.array([line["ids"]], dtype=self._numpy.int64)
         text, special = line.get("text"), True
         if text is None:
