@@ -13,9 +13,11 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
@@ -93,11 +95,11 @@ def whole_programs() -> list[Line]:
     if not found:
         return [Line("programs, samples/s (median)", "<= 15 %", "torch and timm are not installed", "none stated", None)]
     lines = []
-    for name, median in found.items():
+    for name, error in found.items():
         target = targets.get(name, 0.20)
         what = f"programs, {name}, model families held out" if name in targets else f"programs on {name}, from the other chip"
-        reached = f"{100 * median:.1f} %"
-        lines.append(Line(f"{what} (median)", f"<= {100 * target:.0f} %", reached, "none stated", median <= target))
+        reached = f"{100 * error:.1f} %"
+        lines.append(Line(f"{what} (median)", f"<= {100 * target:.0f} %", reached, "none stated", error <= target))
     return lines
 
 
@@ -263,8 +265,8 @@ def served_on_cpu() -> list[Line]:
     lines = []
     for load, elsewhere in cpu_serving.ELSEWHERE.items():
         what = "prefill" if load == "prefill" else f"{load} stream{'s' * (load != '1')}"
-        beside = ", ".join(f"{name} {figures[load]:,.0f}" for name, figures in found.raw.items())
-        reached = f"{found.ratio(load):.2f}: {found.served[load]:,.0f} tokens/s"
+        beside = ", ".join(f"{name} {median(figures[load]):,.0f}" for name, figures in found.raw.items())
+        reached = f"{found.ratio(load):.2f}: {median(found.served[load]):,.0f} tokens/s"
         said = f"here {beside}; {elsewhere}"
         lines.append(Line(f"SmolLM2-135M over HTTP, {what}", ">= 0.95 of the best", reached, said, found.ratio(load) >= 0.95))
     megabytes, seconds = cpu_serving.installed()
@@ -343,33 +345,39 @@ def pace() -> list[Line]:
     ]
 
 
+PARTS: dict[str, Callable[[], list[Line]]] = {
+    part.__name__: part
+    for part in (
+        accuracy,
+        products,
+        whole_programs,
+        published_training,
+        training_runs,
+        real_programs,
+        recording,
+        scanned_and_fixed,
+        proven_programs,
+        simulations,
+        served_on_cpu,
+        fleets,
+        steered,
+        fleet_plans,
+        pace,
+    )
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="speed alone")
+    parser.add_argument("--only", nargs="+", default=[], choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--json", type=Path, help="also write the lines to this file")
     args = parser.parse_args()
-    parts: list[Callable[[], list[Line]]] = (
-        [recording, pace]
-        if args.quick
-        else [
-            accuracy,
-            products,
-            whole_programs,
-            published_training,
-            training_runs,
-            real_programs,
-            recording,
-            scanned_and_fixed,
-            proven_programs,
-            simulations,
-            served_on_cpu,
-            fleets,
-            steered,
-            fleet_plans,
-            pace,
-        ]
-    )
-    lines = [line for part in parts for line in part()]
+    lines = []
+    for part in [PARTS[name] for name in args.only] or ([recording, pace] if args.quick else PARTS.values()):
+        begun = time.perf_counter()
+        lines += part()
+        print(f"{part.__name__}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
     verdict = {True: "met", False: "MISSED", None: ""}
     rows = [("", "target", "reached", "best elsewhere", "")]
     rows += [(x.what, x.target, x.reached, x.elsewhere, verdict[x.met]) for x in lines]

@@ -31,7 +31,7 @@ def test_every_public_name_can_be_had(name: str) -> None:
 
 
 def test_the_names_that_the_documentation_uses_are_public() -> None:
-    verbs = {"predict", "plan", "validate", "fit", "chip", "model"}
+    verbs = {"predict", "simulate", "plan", "train", "fleet", "validate", "fit", "chip", "model"}
     nouns = {"Deployment", "Load", "Targets", "Plan", "Prediction", "Estimate", "Evidence", "WindtunnelError"}
     assert verbs | nouns <= set(windtunnel.__all__)
     assert set(windtunnel.__all__) <= set(dir(windtunnel))

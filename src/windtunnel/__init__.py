@@ -12,7 +12,8 @@ costs next to nothing:
     print(chip.report().step_s)
 
 ``windtunnel.plan`` and ``windtunnel.fit`` are folders and verbs at once: the folder, called, does what it is
-there for (``windtunnel.plan(...)`` is ``windtunnel.plan.search.plan(...)``).
+there for (``windtunnel.plan(...)`` is ``windtunnel.plan.search.plan(...)``). ``windtunnel.fleet(...)`` says what to buy, and
+gives a ``FleetPlan``; a ``Fleet`` is the instances that ``windtunnel.simulate`` sends requests through.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from windtunnel.fit.fitting import fit as fit
     from windtunnel.fit.validate import ValidationReport as ValidationReport
     from windtunnel.fit.validate import validate as validate
+    from windtunnel.plan.fleets.fleet import fleet as fleet
+    from windtunnel.plan.fleets.result import FleetPlan as FleetPlan
     from windtunnel.plan.result import Candidate as Candidate
     from windtunnel.plan.result import ChipPlan as ChipPlan
     from windtunnel.plan.result import Plan as Plan
@@ -97,6 +100,8 @@ _HOME = {
     ),
     "windtunnel.fit.fitting": ("FitReport",),
     "windtunnel.fit.validate": ("ValidationReport", "validate"),
+    "windtunnel.plan.fleets.fleet": ("fleet",),
+    "windtunnel.plan.fleets.result": ("FleetPlan",),
     "windtunnel.plan.result": ("Candidate", "ChipPlan", "Plan", "Targets"),
     "windtunnel.plan.training.options": ("TrainingOptions",),
     "windtunnel.plan.training.result": ("Training", "TrainingPlan"),

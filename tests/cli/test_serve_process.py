@@ -154,3 +154,13 @@ def test_mistakes_are_told_in_a_line(
 def test_flags_that_a_shell_could_not_read_are_told(python: str, model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", model, "--engine", "vllm", "--python", python, "--engine-flags", "--x 'y"]) == 2
     assert "--engine-flags: '--x 'y' cannot be read: no closing quotation" in capsys.readouterr().err
+
+
+def test_flags_that_are_not_passed_on_are_told_before_anything_starts(
+    python: str, model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--tool-call-parser hermes --port 9000"
+    assert run(["serve", model, "--engine", "vllm", "--python", python, "--tp", "1", "--engine-flags", flags]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("windtunnel: --engine-flags: --port is not passed on: windtunnel chooses where the engine listens")
+    assert told.count("\n") == 1

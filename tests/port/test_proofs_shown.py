@@ -33,24 +33,24 @@ def wrote(**files: str) -> Run:
 def test_files_named_after_the_time_are_the_same_files() -> None:
     before = wrote(runs__dqn_100__events_7="a", model="m")
     after, again = wrote(runs__dqn_200__events_8="b", model="m"), wrote(runs__dqn_300__events_9="c", model="m")
-    files = compared(before, after, again)[-1]
+    files = compared(before, after, [again])[-1]
     assert (files.status, files.count) == ("same", 2)
     assert files.detail == "but for the names and contents of 1, which vary from run to run"
 
 
 def test_a_file_that_only_one_run_writes_is_no_other_name() -> None:
     before, again = wrote(runs__dqn_100="a", model="m"), wrote(runs__dqn_300="c", model="m")
-    lost = compared(before, wrote(model="m"), again)[-1]
+    lost = compared(before, wrote(model="m"), [again])[-1]
     assert lost.status == "varies"  # a name that varies, and no file in its stead
-    changed = compared(before, wrote(runs__dqn_200="b", model="other"), again)[-1]
+    changed = compared(before, wrote(runs__dqn_200="b", model="other"), [again])[-1]
     assert (changed.status, changed.detail) == ("different", "model differs")
-    more = compared(before, wrote(runs__dqn_200="b", runs__ppo_200="b", model="m"), again)[-1]
+    more = compared(before, wrote(runs__dqn_200="b", runs__ppo_200="b", model="m"), [again])[-1]
     assert more.status in ("different", "varies")
 
 
 def test_a_name_that_does_not_vary_by_itself_may_not_vary_after_the_fix() -> None:
     before, after = wrote(step_1="a", log="x"), wrote(step_2="a", log="y")
-    assert compared(before, after, wrote(step_1="a", log="z"))[-1].status == "different"
+    assert compared(before, after, [wrote(step_1="a", log="z")])[-1].status == "different"
 
 
 def printed(*lines: str) -> Run:
@@ -58,7 +58,9 @@ def printed(*lines: str) -> Run:
 
 
 def test_the_unit_of_a_time_that_varies_may_vary_with_it() -> None:
-    lines = compared(printed("took 1.14 ms", "3 m"), printed("took 837.54 us", "3 m"), printed("took 1.02 ms", "3 m"))[1]
+    lines = compared(printed("took 1.14 ms", "3 m"), printed("took 837.54 us", "3 m"), [printed("took 1.02 ms", "3 m")])[1]
     assert lines.status == "same"
-    assert compared(printed("took 1 ms"), printed("took 1 us"), printed("took 1 ms"))[1].status == "different"  # no time varied
-    assert compared(printed("1.14 m long"), printed("2.14 us long"), printed("3.14 m long"))[1].status == "different"  # a length
+    assert compared(printed("took 1 ms"), printed("took 1 us"), [printed("took 1 ms")])[1].status == "different"  # no time varied
+    assert (
+        compared(printed("1.14 m long"), printed("2.14 us long"), [printed("3.14 m long")])[1].status == "different"
+    )  # a length

@@ -16,7 +16,7 @@ from windtunnel.cli.port.prove import prove_json
 from windtunnel.cli.port.render_prove import prove_sheet, verdict
 from windtunnel.port import prove as proving
 from windtunnel.port.evidence import Item, Run, compared
-from windtunnel.port.prove import ProveReport, TargetRun
+from windtunnel.port.prove import REPEATS, ProveReport, TargetRun, _held
 from windtunnel.run.observed import Observer, on_virtual, seed
 from windtunnel.run.script import Ended
 
@@ -41,7 +41,7 @@ def status_of(items: tuple[Item, ...], name: str) -> tuple[str, str]:
 
 
 def test_the_same_is_the_same_and_what_neither_has_is_none() -> None:
-    items = compared(a_run(), a_run(), None)
+    items = compared(a_run(), a_run())
     assert {item.status for item in items} == {"same", "none"}
     assert status_of(items, "gradients")[0] == "none"
 
@@ -61,13 +61,13 @@ def test_the_same_is_the_same_and_what_neither_has_is_none() -> None:
 )
 def test_the_first_difference_is_told(after: Run, name: str, detail: str) -> None:
     """Also where a second run of the program as it was is there, and is the same as the first."""
-    for again in (None, a_run()):
+    for again in ([], [a_run()], [a_run(), a_run()]):
         assert status_of(compared(a_run(), after, again), name) == ("different", detail)
 
 
 def test_what_varies_by_itself_proves_nothing_either_way() -> None:
     before, after, again = a_run(losses=[["x", "1"]]), a_run(losses=[["y", "2"]]), a_run(losses=[["z", "3"]])
-    assert status_of(compared(before, after, again), "backward")[0] == "varies"
+    assert status_of(compared(before, after, [again]), "backward")[0] == "varies"
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,27 @@ def test_what_varies_by_itself_proves_nothing_either_way() -> None:
     ],
 )
 def test_of_output_only_the_words_that_vary_are_left_out(before: str, after: str, again: str, status: str) -> None:
-    items = compared(a_run(before), a_run(after), a_run(again))
+    items = compared(a_run(before), a_run(after), [a_run(again)])
     assert status_of(items, "standard output")[0] == status
+
+
+def test_a_short_time_may_be_the_same_in_two_runs_and_another_in_the_third() -> None:
+    def held(*again: str) -> tuple[str, int]:
+        runs = [a_run(f"done\nloss 0.5 in {time} s\n") for time in again]
+        left = list(runs)
+        items = _held(a_run("done\nloss 0.5 in 0.013 s\n"), a_run("done\nloss 0.5 in 0.012 s\n"), lambda: left.pop(0))
+        return status_of(items, "standard output")[0], len(runs) - len(left)
+
+    assert held("0.012", "0.013") == ("same", 1)
+    assert held("0.013", "0.013", "0.014", "0.013") == ("same", 3)
+    assert held(*["0.013"] * REPEATS) == ("different", REPEATS)
 
 
 def test_files_whose_contents_vary() -> None:
     def items(after: dict[str, str]) -> tuple[str, str]:
         return status_of(
-            compared(a_run(written={"log": "1", "m": "1"}), a_run(written=after), a_run(written={"log": "2", "m": "1"})), "files"
+            compared(a_run(written={"log": "1", "m": "1"}), a_run(written=after), [a_run(written={"log": "2", "m": "1"})]),
+            "files",
         )
 
     assert items({"log": "3", "m": "1"})[0] == "same"

@@ -61,7 +61,7 @@ def _route(deployment: Deployment, driver: Driver, router: Sequence[str]) -> int
     with tempfile.TemporaryDirectory(prefix="windtunnel-") as scratch:
         fleet = Path(scratch) / "fleet.toml"
         fleet.write_text(deployment.reached(text), encoding="utf-8")
-        command = [sys.executable, "-m", "windtunnel", "serve", "--fleet", str(fleet), *router]
+        command = [sys.executable, "-P", "-m", "windtunnel", "serve", "--fleet", str(fleet), *router]
         child = subprocess.Popen(command, env=driver.environment())
         try:
             return child.wait()

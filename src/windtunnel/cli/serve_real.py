@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,9 +83,6 @@ def serve_real(model: str, said: dict[str, Any]) -> None:
     from windtunnel.web.serve_page import serve_page
 
     asyncio.run(listen(started.app(), said["host"], said["port"], ready, door=door, page=serve_page()))
-    if started.loading():
-        sys.stdout.flush()
-        os._exit(0)  # all is closed; what Python takes away at its end, a thread that loads would fall over
 
 
 def _quantized(weights: Weights, kind: str | None) -> tuple[Weights, list[str]]:

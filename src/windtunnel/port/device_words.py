@@ -68,3 +68,13 @@ OTHER_USE = re.compile(
     r"discard|remove|run$|write|format|compile|target|enum|dump|load_inline|which|getenv",
     re.I,
 )
+
+
+def names_device(name: str) -> bool:
+    """Whether a parameter, keyword, variable or option of this name takes a device."""
+    return bool(DEVICE_NAME.search(name)) and not NOT_DEVICE_NAME.search(name)
+
+
+def role_named(name: str) -> Role:
+    """What a parameter, keyword or variable that takes a device takes it as."""
+    return "map_location" if re.search(r"map_?location", name, re.I) else "pin_memory" if "pin_memory" in name else "device"

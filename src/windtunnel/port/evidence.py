@@ -83,13 +83,14 @@ class Run:
         return sorted({Path(file[len(top) :]).as_posix() for file in files if file.startswith(top)})
 
 
-def compared(before: Run, after: Run, again: Run | None) -> tuple[Item, ...]:
-    """Every item of two runs. again: a second run of the program as it was before, where the two differ: what differs there as
-    well varies by itself. Lines of standard output that do so are left out of the comparison, and said."""
+def compared(before: Run, after: Run, again: Sequence[Run] = ()) -> tuple[Item, ...]:
+    """Every item of two runs. again: more runs of the program as it was before, where the two differ: what differs among those
+    varies by itself. Lines of standard output that do so are left out of the comparison, and said."""
     items = [_status(before, after), _output(before, after, again)]
     for key, words in VALUES:
         items.append(_values(key, words, before, after, again))
-    items.append(_files(before, after, again))
+    files = [_files(before, after, run) for run in again or (None,)]
+    items.append(next((item for item in files if item.status != "different"), files[-1]))
     return tuple(items)
 
 
@@ -104,32 +105,37 @@ def _both(before: object, after: object) -> str:
     return f"{before} before, {after} after"
 
 
-def _output(before: Run, after: Run, again: Run | None) -> Item:
+def _output(before: Run, after: Run, again: Sequence[Run]) -> Item:
     name = "lines of standard output"
     old, new = before.stdout.splitlines(keepends=True), after.stdout.splitlines(keepends=True)
     if before.stdout == after.stdout:
         return Item(name, "same" if old else "none", len(old))
-    repeated = again.stdout.splitlines(keepends=True) if again is not None else old
-    if len(repeated) != len(old):
-        return Item(name, "varies", len(old), f"the program as it was printed {len(old)} lines once and {len(repeated)} once")
-    varying = {i for i, (a, b) in enumerate(zip(old, repeated, strict=True)) if a != b}
+    repeated = [run.stdout.splitlines(keepends=True) for run in again]
+    for lines in repeated:
+        if len(lines) != len(old):
+            return Item(name, "varies", len(old), f"the program as it was printed {len(old)} lines once and {len(lines)} once")
     if len(old) != len(new):
         return Item(name, "different", len(old), f"{_both(len(old), len(new))} lines")
+    varying = 0
     for i, (a, b) in enumerate(zip(old, new, strict=True)):
-        if a != b and not (i in varying and _same_words(a, b, repeated[i])):
+        others = [lines[i] for lines in repeated if lines[i] != a]
+        varying += bool(others)
+        if a != b and not (others and _same_words(a, b, others)):
             return Item(name, "different", len(old), f"line {i + 1}: {_line(a)} before, {_line(b)} after")
-    return Item(name, "same", len(old), f"but for what varies from run to run, as times do, in {len(varying)} of them")
+    return Item(name, "same", len(old), f"but for what varies from run to run, as times do, in {varying} of them")
 
 
-def _same_words(before: bytes, after: bytes, again: bytes) -> bool:
+def _same_words(before: bytes, after: bytes, again: Sequence[bytes]) -> bool:
     """Whether a line that varies from run to run is the same in those of its words that do not."""
-    one, two, three = before.split(), after.split(), again.split()
-    if not len(one) == len(two) == len(three):
-        return len(one) != len(three)
+    one, two, others = before.split(), after.split(), [line.split() for line in again]
+    if any(len(words) != len(one) for words in others):
+        return True
+    if len(one) != len(two):
+        return False
     varied = False
-    for a, b, c in zip(one, two, three, strict=True):
-        unit = varied and {a, b, c} <= _UNITS  # 1.14 ms may be 837 us in the next run
-        varied = a != c
+    for a, b, *c in zip(one, two, *others, strict=True):
+        unit = varied and {a, b, *c} <= _UNITS  # 1.14 ms may be 837 us in the next run
+        varied = any(word != a for word in c)
         if a != b and not varied and not unit:
             return False
     return True
@@ -140,11 +146,11 @@ def _line(text: bytes) -> str:
     return repr(shown if len(shown) <= 60 else shown[:57] + "...")
 
 
-def _values(key: str, name: str, before: Run, after: Run, again: Run | None) -> Item:
+def _values(key: str, name: str, before: Run, after: Run, again: Sequence[Run]) -> Item:
     old, new = before.record.get(key, []), after.record.get(key, [])
     if old == new:
         return Item(name, "same" if old else "none", len(old))
-    if again is not None and again.record.get(key, []) != old:
+    if any(run.record.get(key, []) != old for run in again):
         return Item(name, "varies", len(old), "two runs of the program as it was differ in them as well")
     return Item(name, "different", len(old), _first(old, new))
 

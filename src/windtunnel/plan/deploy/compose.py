@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from windtunnel.catalog.container import access_of
-from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.containers import (
     BUILD,
     CACHE,
@@ -23,6 +22,7 @@ from windtunnel.plan.deploy.images import SMALL, pair_package
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.patience import patience_s
 from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, Part, placed
+from windtunnel.plan.deploy.scripts import EngineScripts
 from windtunnel.plan.deploy.yaml_text import yaml_text
 
 SHM = "16gb"
@@ -32,29 +32,17 @@ HEALTH = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}
 HUB = "${HF_HOME:-${HOME}/.cache/huggingface}"
 
 
-def compose_files(
-    service: Service, engine: str, scripts: Mapping[str, str], weights: Checkpoint, ports: Mapping[str, int], each_rank: bool
-) -> Written:
-    """compose.yaml, or a file for each server, with what they mount.
-
-    scripts: those of the shell, by their paths. Raises MissingFactError where no source says how a container reaches the chip.
-    """
-    return _Compose(service, engine, scripts, weights, ports, each_rank).written()
+def compose_files(service: Service, by: EngineScripts) -> Written:
+    """compose.yaml, or a file for each server, with what they mount. Raises MissingFactError where no source says how a container
+    reaches the chip."""
+    return _Compose(service, by).written()
 
 
 class _Compose(Containers):
-    def __init__(
-        self,
-        service: Service,
-        engine: str,
-        scripts: Mapping[str, str],
-        weights: Checkpoint,
-        ports: Mapping[str, int],
-        each_rank: bool,
-    ) -> None:
-        super().__init__(service, engine, scripts, weights)
+    def __init__(self, service: Service, by: EngineScripts) -> None:
+        super().__init__(service, by)
         self.access = access_of(service.chip)
-        self.parts = placed(service, ports, each_rank=each_rank, packed=self.access.renumbered)
+        self.parts = placed(service, by.ports, each_rank=by.each_rank, packed=self.access.renumbered)
         self.servers = 1 + max(part.server for part in self.parts)
         on_npu = service.chip.device == "npu"
         self.host = service.apart or self.servers > 1

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import windtunnel
 from windtunnel.errors import UnsupportedError
-from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.fleet import KEY, Need, on_the_hub
 from windtunnel.plan.deploy.images import SMALL, engine_image, pair_package
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.placed import PAIR_PORT, ROUTER_PORT, asked_by
+from windtunnel.plan.deploy.scripts import EngineScripts
 from windtunnel.plan.deploy.shell import one_line
 
 ASCEND_PROXY = "/vllm-workspace/vllm-ascend/examples/disaggregated_prefill_v1/load_balance_proxy_server_example.py"
@@ -33,16 +33,16 @@ KEY_NEED = Need(
 class Containers:
     """A deployment whose servers are containers. Raises UnsupportedError where its engine wants a scheduler of its own."""
 
-    def __init__(self, service: Service, engine: str, scripts: Mapping[str, str], weights: Checkpoint) -> None:
-        self.service, self.engine = service, engine
-        self.scripts = {path: text for path, text in scripts.items() if service.apart or not path.startswith("router/")}
-        if any("srun " in text for text in scripts.values()):
+    def __init__(self, service: Service, by: EngineScripts) -> None:
+        self.service, self.engine = service, by.engine
+        self.scripts = {path: text for path, text in by.texts.items() if service.apart or not path.startswith("router/")}
+        if any("srun " in text for text in by.texts.values()):
             raise UnsupportedError(
-                f"{engine} over several servers is started by Slurm's srun, not in containers; nearest: --deploy-with shell"
+                f"{by.engine} over several servers is started by Slurm's srun, not in containers; nearest: --deploy-with shell"
             )
-        self.image = engine_image(service.chip, engine)
-        self.from_folder = bool(weights.convert) or not on_the_hub(service.model)
-        self.folder_about = one_line(weights.convert) or one_line(service.model)
+        self.image = engine_image(service.chip, by.engine)
+        self.from_folder = bool(by.weights.convert) or not on_the_hub(service.model)
+        self.folder_about = one_line(by.weights.convert) or one_line(service.model)
 
     @property
     def title(self) -> str:

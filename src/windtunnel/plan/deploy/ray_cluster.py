@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 from windtunnel.errors import UnsupportedError
 from windtunnel.plan.deploy import vllm
-from windtunnel.plan.deploy.checkpoint import Checkpoint
 from windtunnel.plan.deploy.containers import KEY_NEED, env_file
 from windtunnel.plan.deploy.fleet import Driven, Endpoint, Need, Written, deployment_json, fleet_toml, on_the_hub
 from windtunnel.plan.deploy.instance import Service
 from windtunnel.plan.deploy.patience import patience_s
+from windtunnel.plan.deploy.scripts import EngineScripts
 from windtunnel.plan.deploy.shell import one_line
 
 ENGINES = ("vllm", "vllm-ascend")
@@ -19,21 +18,19 @@ JOBS_PORT = 8265
 """Of Ray's dashboard, which takes jobs."""
 
 
-def ray_files(
-    service: Service, engine: str, scripts: Mapping[str, str], weights: Checkpoint, ports: Mapping[str, int], each_rank: bool
-) -> Written:
+def ray_files(service: Service, by: EngineScripts) -> Written:
     """The scripts of the cluster and the engine's. Raises UnsupportedError for an engine that Ray does not run."""
-    if engine not in ENGINES:
-        raise UnsupportedError(f"{engine} is not started by Ray; nearest: {', '.join(ENGINES)}, or --deploy-with kubernetes")
+    if by.engine not in ENGINES:
+        raise UnsupportedError(f"{by.engine} is not started by Ray; nearest: {', '.join(ENGINES)}, or --deploy-with kubernetes")
     it = service.main
     jobs = [f"windtunnel-serve-{copy}" for copy in range(it.replicas)]
     # Ray takes jobs from whoever reaches its dashboard, which is why it listens on its own server alone: so does what submits
     at = ["--address", f"http://127.0.0.1:{JOBS_PORT}"]
-    first = ports[it.role]
+    first = by.ports[it.role]
     needs = [KEY_NEED]
-    from_folder = bool(weights.convert) or not on_the_hub(service.model)
+    from_folder = bool(by.weights.convert) or not on_the_hub(service.model)
     if from_folder:
-        needs.append(Need("MODEL", f"the folder of {one_line(weights.convert or service.model)}, on every server"))
+        needs.append(Need("MODEL", f"the folder of {one_line(by.weights.convert or service.model)}, on every server"))
     model = {"MODEL": "${MODEL}"} if from_folder else {}
 
     def submit(copy: int) -> list[str]:
@@ -52,7 +49,7 @@ def ray_files(
     endpoints = [Endpoint(f"serve-{copy}", f"http://127.0.0.1:{first + copy}", patience_s(it)) for copy in range(it.replicas)]
     files = vllm.ray_files(service) | vllm.ray_start(service)
     files |= {
-        "fleet.toml": fleet_toml(service, engine, endpoints),
+        "fleet.toml": fleet_toml(service, by.engine, endpoints),
         ".env": env_file(needs),
         "deployment.json": deployment_json(service, "ray", driven, endpoints, needs, ""),
     }

@@ -15,10 +15,12 @@ from windtunnel.errors import InvalidInputError, UnknownNameError, UnsupportedEr
 from windtunnel.plan.deploy import sglang, trtllm, vllm
 from windtunnel.plan.deploy.checkpoint import checkpoint
 from windtunnel.plan.deploy.compose import compose_files
+from windtunnel.plan.deploy.fleet import Written
 from windtunnel.plan.deploy.guide import readme
 from windtunnel.plan.deploy.instance import Service, instance
 from windtunnel.plan.deploy.kubernetes import kubernetes_files
 from windtunnel.plan.deploy.ray_cluster import ray_files
+from windtunnel.plan.deploy.scripts import EngineScripts
 from windtunnel.plan.result import Candidate, Targets
 from windtunnel.sim.prediction import Deployment
 
@@ -40,8 +42,11 @@ PORTS: Mapping[str, dict[str, int]] = {
 USUAL_SERVER = 8
 CHUNK_TOKENS = 8192
 
-
-WAYS = {"compose": compose_files, "kubernetes": kubernetes_files, "ray": ray_files}
+WAYS: Mapping[str, Callable[[Service, EngineScripts], Written]] = {
+    "compose": compose_files,
+    "kubernetes": kubernetes_files,
+    "ray": ray_files,
+}
 LAUNCHERS = ("shell", *WAYS)
 """What the files are for: a shell on each server, Docker Compose, Kubernetes, vLLM on a Ray cluster."""
 
@@ -79,7 +84,7 @@ def deployment_files(candidate: Candidate, spec: ModelSpec, targets: Targets, la
     if launcher == "shell":
         return {"README.md": readme(service, scripts, weights, assumed), **scripts}
     each_rank = name == "vllm-ascend" and service.apart
-    way = WAYS[launcher](service, name, scripts, weights, PORTS[name], each_rank)
+    way = WAYS[launcher](service, EngineScripts(name, scripts, weights, PORTS[name], each_rank))
     return {"README.md": readme(service, way.files, weights, assumed, way), **way.files}
 
 

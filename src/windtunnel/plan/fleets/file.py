@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from windtunnel.catalog import PriceBook, price_book
@@ -27,12 +28,23 @@ _SITE = ("to", "power_mw", "racks", "floor_m2", "electricity", "tariff", "pue")
 _SPACE: dict[str, SpaceUnit] = {"racks": "racks", "floor_m2": "m2"}
 
 
-def read_fleet(path: Path) -> FleetSpec:
-    """The fleet that a file describes. Raises InvalidInputError, or UnknownNameError with the nearest name."""
-    content = Table(path.name, read_toml_file(path))
+def read_fleet(asked: str | Path | Mapping[str, object]) -> FleetSpec:
+    """The fleet that a file describes; or the tables of one, as ``tomllib`` reads them, whose paths then begin where the program
+    runs. Raises InvalidInputError, or UnknownNameError with the nearest name."""
+    if isinstance(asked, Mapping):
+        return _read(Table("purchase", asked), Path(), "fleet")
+    try:
+        path = Path(asked)
+    except TypeError:
+        raise InvalidInputError("purchase", f"is a TOML file's path, or its tables, and no {type(asked).__name__}") from None
+    return _read(Table(path.name, read_toml_file(path)), path.parent, path.stem)
+
+
+def _head(content: Table) -> Table:
+    """[fleet], once it is clear that the tables are those of a purchase."""
     if "backend" in content.fields:
         raise InvalidInputError(
-            path.name, "its [[backend]] tables are a fleet that serves: `windtunnel serve --fleet` takes it; "
+            content.where, "its [[backend]] tables are a fleet that serves: `windtunnel serve --fleet` takes it; "
             "`windtunnel fleet` reads [fleet], [[chip]] and [[workload]]"
         )  # fmt: skip
     for key in content.fields:
@@ -42,35 +54,37 @@ def read_fleet(path: Path) -> FleetSpec:
     head = content.table("fleet")
     if not head.fields:
         raise content.fail("fleet", "missing; a file begins with [fleet], its start and its quarters")
-    return _read(content, Table(f"{path.name}: [fleet]", head.fields), path)
+    return Table(f"{content.where}: [fleet]", head.fields)
 
 
-def _read(content: Table, head: Table, path: Path) -> FleetSpec:
+def _read(content: Table, folder: Path, name: str) -> FleetSpec:
+    """folder: where its paths begin; name: where it says none."""
+    head = _head(content)
     head.only((*_FLEET, *_SITE))
     start = parse_quarter(head.text("start"), f"{head.where}: start")
     quarters = head.count("quarters")
     if quarters > MOST_QUARTERS:
         raise head.fail("quarters", f"{quarters}; at most {MOST_QUARTERS}, ten years")
-    book, prices = _book(head, path)
+    book, prices = _book(head, folder)
     currency = head.text("currency", "USD", MONEY)
     rate = 1.0 if currency == "USD" else book.rates[currency].value
     unit = _unit(content, head)
     assumed: list[str] = []
     sites = _sites(content, head, quarters, book, rate, unit, assumed)
     chips = tuple(
-        read_chip(_named(table, "chip"), sites, quarters, rate, path.parent, unit, assumed) for table in content.tables("chip")
+        read_chip(_named(table, "chip"), sites, quarters, rate, folder, unit, assumed) for table in content.tables("chip")
     )
     if not chips:
         raise content.fail("chip", "missing; write one [[chip]] for each kind that can be had")
     _distinct("chip", [chip.name for chip in chips], content)
-    inference, training = read_workloads(content, chips, sites, start, quarters, rate, path.parent, assumed)
+    inference, training = read_workloads(content, chips, sites, start, quarters, rate, folder, assumed)
     capex = fields.amount(head, "capex")
     capex_quarter = fields.series(head, "capex_per_quarter", quarters)
     opex_quarter = fields.series(head, "opex_per_quarter", quarters)
     goal = head.text("objective", "cost", ("cost", "served"))
     scenario = head.text("scenario", "mid", ("low", "mid", "high"))
     return FleetSpec(
-        name=head.text("name", path.stem),
+        name=head.text("name", name),
         currency=currency,
         rate=rate,
         start=start,
@@ -106,9 +120,9 @@ def _distinct(kind: str, given: list[str], content: Table) -> None:
             raise content.fail(f"{kind} {name}", 'stands twice; give one of them another name = "..."')
 
 
-def _book(head: Table, path: Path) -> tuple[PriceBook, str]:
+def _book(head: Table, folder: Path) -> tuple[PriceBook, str]:
     given = head.text("prices", "")
-    prices = str(path.parent / given) if given else ""
+    prices = str(folder / given) if given else ""
     return price_book(prices), prices
 
 

@@ -1,7 +1,8 @@
-"""The question as a user asks it: a file in, a plan out."""
+"""The question as a user asks it: a purchase in, a plan out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from windtunnel.errors import UnsupportedError
@@ -15,15 +16,19 @@ from windtunnel.plan.fleets.spec import FleetSpec, Scenario
 SCENARIOS: tuple[Scenario, ...] = ("low", "mid", "high")
 
 
-def fleet(path: str | Path, *, jobs: int = 1, fresh: bool = False, progress: Progress | None = None) -> FleetPlan:
-    """The cheapest fleet (or the one that serves most) that the file at ``path`` allows; or which of its limits conflict.
+def fleet(
+    purchase: str | Path | Mapping[str, object], *, jobs: int = 1, fresh: bool = False, progress: Progress | None = None
+) -> FleetPlan:
+    """The cheapest fleet (or the one that serves most) that ``purchase`` allows; or which of its limits conflict.
 
-    jobs: processes at once while chips are searched; fresh: search again what is kept from before; progress: called with the
-    workloads that are done, and all of them. Raises InvalidInputError and UnknownNameError for a file that is malformed, and
-    UnsupportedError where SciPy is not installed.
+    purchase: a TOML file's path, or its tables as ``tomllib`` reads them, ``{"fleet": {...}, "chip": [...], "workload": [...]}``.
+    jobs: processes at once while chips are searched, which begin anew, so that a script that asks for more than one does so under
+    ``if __name__ == "__main__"``; fresh: search again what is kept from before; progress: called with the workloads that are
+    done, and all of them. Raises InvalidInputError and UnknownNameError for a request that is malformed, and UnsupportedError
+    where SciPy is not installed; limits that conflict are no error, but the answer's ``conflict``.
     """
     check_solver()
-    spec = read_fleet(Path(path))
+    spec = read_fleet(purchase)
     return plan(spec, assemble(spec, coefficients(spec, jobs=jobs, fresh=fresh, progress=progress)))
 
 

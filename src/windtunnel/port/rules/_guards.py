@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from windtunnel.port.device_strings import branches_after, names_others
+from windtunnel.port.device_choice import branches_after, names_others
 from windtunnel.port.python import PythonTree
 
 _ONLY_CUDA = (

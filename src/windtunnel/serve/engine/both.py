@@ -8,17 +8,17 @@ it has. llama.cpp answers from the first moment; OpenVINO joins when it has load
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import threading
+import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from windtunnel.errors import WindtunnelError
 from windtunnel.serve.api.asked import Asked, Prompt
 from windtunnel.serve.api.backend import Generation, Model, Piece
+from windtunnel.serve.api.refusal import RefusedError
 from windtunnel.serve.engine.genai import GenaiBackend
 from windtunnel.serve.engine.genai_wanted import unserved
 from windtunnel.serve.engine.llama import LlamaBackend
@@ -33,6 +33,11 @@ BYTES_A_TOKEN = 4
 AGAIN_S = 600.0
 """After so long the speeds are measured again, where somebody has asked since and nobody does."""
 TRIAL_PROMPT, TRIAL_ANSWER, TRIAL_STREAMS = 256, 24, 4
+TRIALS = ((1, TRIAL_PROMPT, 1), (1, 8, TRIAL_ANSWER), (TRIAL_STREAMS, 8, TRIAL_ANSWER))
+WARM = (TRIAL_STREAMS, 8, 2)
+"""Streams, tokens of each prompt and of each answer. What is set up for so many streams the first time does not count."""
+TURNS, TURN_S = 2, 8.0
+"""A turn of both that takes longer is the only one: what else the machine does weighs little in so long."""
 PENALTIES = ("presence_penalty", "frequency_penalty", "repetition_penalty", "repeat_penalty")
 """They look back at what was said, which an answer that moves leaves behind."""
 
@@ -50,19 +55,24 @@ class Speeds:
         return prompt_tokens / self.prompt + answer_tokens / self.alone
 
 
+def _best(tried: Sequence[tuple[float, ...]]) -> Speeds:
+    prompt_s, alone_s, together_s = map(min, zip(*tried, strict=True))
+    return Speeds(TRIAL_PROMPT / prompt_s, TRIAL_ANSWER / alone_s, TRIAL_STREAMS * TRIAL_ANSWER / together_s)
+
+
 class BothBackend:
-    """llama: answers from now on; load: makes the other, in a thread, which may raise WindtunnelError. tell: a line for the
-    user when it has joined, or why it has not."""
+    """llama: answers from now on; load: begins to load the other. tell: a line for the user when it has joined, or why it has
+    not."""
 
     def __init__(self, llama: LlamaBackend, load: Callable[[], GenaiBackend], tell: Callable[[str], None]) -> None:
         self.llama, self._load, self._tell = llama, load, tell
         self.genai: GenaiBackend | None = None
         self.speeds: tuple[Speeds, Speeds] | None = None
         self._joining: asyncio.Task[None] | None = None
-        self._loader: threading.Thread | None = None
         self._movable: set[_Steered] = set()
         self._in_flight = self._pinned = 0
         self._asked = False
+        self._came = self._trials = 0
 
     def models(self) -> tuple[Model, ...]:
         return self.llama.models()
@@ -74,19 +84,23 @@ class BothBackend:
         """Begins to load the second engine. Called in the loop that serves."""
         self._joining = asyncio.create_task(self._join())
 
-    def loading(self) -> bool:
-        """Whether a thread is in OpenVINO's hands still, which may be so after the end."""
-        return self._loader is not None and self._loader.is_alive()
-
     async def _join(self) -> None:
+        await self.llama.start()
+        genai = self._load()
         try:
-            await self.llama.start()
-            genai = await self._loaded()
+            await asyncio.wrap_future(genai.ready)
         except WindtunnelError as error:
             self._tell(f"llama.cpp serves alone: {error}")
             return
+        except asyncio.CancelledError:
+            await genai.close()
+            raise
         self.genai = genai
-        ours, theirs = await self._measured(genai)
+        try:
+            ours, theirs = await self._measured(genai)
+        except RefusedError as error:
+            self._tell(f"llama.cpp serves alone: {error}")
+            return
         self._tell(
             f"measured here, llama.cpp and OpenVINO: {ours.prompt:,.0f} and {theirs.prompt:,.0f} tokens/s of a prompt,"
             f" {ours.alone:.0f} and {theirs.alone:.0f} of an answer alone, {ours.together:.0f} and {theirs.together:.0f} of"
@@ -94,87 +108,75 @@ class BothBackend:
         )
         while True:  # a machine that was busy then may not be now
             await asyncio.sleep(AGAIN_S)
-            if self._asked:
-                await self._measured(genai)
-
-    async def _loaded(self) -> GenaiBackend:
-        """The second engine, which is loaded in a thread that the end of the process does not wait for."""
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[GenaiBackend] = loop.create_future()
-
-        def settle(genai: GenaiBackend | None, error: Exception | None) -> None:
-            if found.done():
-                return
-            if genai is not None:
-                found.set_result(genai)
-            else:
-                found.set_exception(error or RuntimeError("nothing was loaded"))
-
-        def load() -> None:
-            genai, failure = None, None
+            if not self._asked:
+                continue
             try:
-                genai = self._load()
-            except Exception as error:
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(settle, genai, failure)
-
-        self._loader = threading.Thread(target=load, name="openvino load", daemon=True)
-        self._loader.start()
-        return await found
+                await self._measured(genai)
+            except RefusedError as error:  # it has ended since
+                self._tell(f"llama.cpp serves alone: {error}")
+                return
 
     async def _measured(self, genai: GenaiBackend) -> tuple[Speeds, Speeds]:
-        """The speeds of the two, as soon as nobody asks for so long."""
+        """The speeds of the two, as soon as nobody asks for so long. They take turns, and the best of each counts: what else the
+        machine does slows them by turns too."""
         while True:
             while self._in_flight:
                 await asyncio.sleep(0.2)
-            ours, theirs = await self._trial(self.llama), await self._trial(genai)
-            if ours and theirs:
-                self.speeds, self._asked = (ours, theirs), False
+            ours: list[tuple[float, ...]] = []
+            theirs: list[tuple[float, ...]] = []
+            begun = time.perf_counter()
+            while len(ours) < TURNS and (not ours or time.perf_counter() - begun < TURN_S):
+                ours.append(await self._trial(self.llama))
+                theirs.append(await self._trial(genai))
+            if all(ours) and all(theirs):
+                self.speeds, self._asked = (_best(ours), _best(theirs)), False
                 return self.speeds
 
-    async def _trial(self, backend: LlamaBackend | GenaiBackend) -> Speeds | None:
-        """Its speeds; None where a client came in between."""
+    async def _trial(self, backend: LlamaBackend | GenaiBackend) -> tuple[float, ...]:
+        """Seconds of each trial; none where a client came in between, though it may have left again."""
+        came = self._came
 
-        async def one(number: int, prompt: int, answer: int) -> None:
-            ids = tuple((number * 7919 + 31 * i) % 1000 + 300 for i in range(prompt))
+        async def one(prompt: int, answer: int) -> None:
+            self._trials += 1  # no prompt comes twice: the engines would have it in their caches
+            ids = tuple(random.Random(self._trials).choices(range(300, 1300), k=prompt))
             body = {"model": "", "ignore_eos": True, "temperature": 0}
             asked = Asked(False, "", (Prompt("", ids),), 1, answer, 0, True, True, False, (), False, body)
             generation = await backend.generate(asked, asked.prompts[0])
             try:
                 async for _ in generation:
-                    if self._in_flight:
+                    if self._came != came:
                         return
             finally:
                 await generation.aclose()
 
         seconds: list[float] = []
-        for streams, prompt, answer in ((1, 8, 2), (1, TRIAL_PROMPT, 1), (1, 8, TRIAL_ANSWER), (TRIAL_STREAMS, 8, TRIAL_ANSWER)):
+        for streams, prompt, answer in (WARM, *TRIALS):
             begun = time.perf_counter()
-            await asyncio.gather(*(one(len(seconds) * 10 + i, prompt, answer) for i in range(streams)))
-            if self._in_flight:
-                return None
+            await asyncio.gather(*(one(prompt, answer) for _ in range(streams)))
+            if self._came != came:
+                return ()
             seconds.append(time.perf_counter() - begun)
-        _, prompt_s, alone_s, together_s = seconds
-        return Speeds(TRIAL_PROMPT / prompt_s, TRIAL_ANSWER / alone_s, TRIAL_STREAMS * TRIAL_ANSWER / together_s)
+        return tuple(seconds[1:])
 
     async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
         genai, speeds = self.genai, self.speeds
         if genai is not None and genai.ill():
             genai = None  # llama.cpp serves on alone
         self._in_flight += 1
+        self._came += 1
         self._asked = True
         try:
-            movable = speeds is not None and not unserved(asked) and not any(asked.body.get(name) for name in PENALTIES)
+            taken = not unserved(asked) and bool(asked.chat or prompt.ids or prompt.text)  # OpenVINO takes no empty prompt
+            movable = speeds is not None and taken and not any(asked.body.get(name) for name in PENALTIES)
             if genai is None or speeds is None or not movable or self._pinned:
                 pinned = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt, pinned=True)
                 self._pinned += 1
                 return pinned
-            if self._is_alone(asked) and self._better_alone(asked, prompt, speeds):
+            if self._is_alone(asked) and not asked.least_tokens and self._better_alone(asked, prompt, speeds):
                 await asyncio.sleep(GATHER_S)
             alone = self._is_alone(asked)
             better = self._better_alone(asked, prompt, speeds) if alone else speeds[0].together >= speeds[1].together
-            if better:
+            if better and not asked.least_tokens:  # which llama.cpp does not serve
                 steered = _Steered(self, await self.llama.generate(asked, prompt, choice), asked, prompt)
                 self._movable.add(steered)
                 return steered
@@ -194,16 +196,10 @@ class BothBackend:
         answer = min(asked.most_tokens or ANSWER_TOKENS, ANSWER_TOKENS) if not asked.ignore_end else asked.most_tokens or 1
         return speeds[0].seconds(tokens, answer) <= speeds[1].seconds(tokens, answer)
 
-    async def moved(self, asked: Asked, prompt: Prompt, said: str, made: int) -> tuple[Generation, int]:
-        """The rest of an answer, and the tokens of its prompt."""
+    async def moved(self, asked: Asked, prompt: Prompt, said: str, made: int) -> Generation:
+        """The rest of an answer."""
         assert self.genai is not None
-        ids = self.genai.ids(asked, prompt)
-        tokens = int(ids.shape[-1])
-        whole = self.genai.followed(ids, said)
-        most = asked.most_tokens or self.genai.size.context - tokens
-        room = self.genai.size.context - int(whole.shape[-1])  # text cut anew may be a few tokens more than were made
-        rest = replace(asked, most_tokens=max(1, min(most - made, room)))
-        return self.genai.begin(rest, whole), tokens
+        return await self.genai.follow(asked, prompt, said, made)
 
     def leave(self, steered: _Steered) -> None:
         self._movable.discard(steered)
@@ -219,6 +215,7 @@ class BothBackend:
     async def close(self) -> None:
         if self._joining is not None:
             self._joining.cancel()
+            await asyncio.wait([self._joining])
         await self.llama.close()
         if self.genai is not None:
             await self.genai.close()
@@ -233,12 +230,11 @@ class _Steered:
         self._of, self._inner, self._asked, self._prompt = of, inner, asked, prompt
         self._said: list[str] = []
         self._made = 0
-        self._base: int | None = None
         self._left = False
 
     @property
     def prompt_tokens(self) -> int:
-        return int(self._inner.prompt_tokens) if self._base is None else self._base
+        return int(self._inner.prompt_tokens)
 
     def move(self) -> None:
         """Others have come: the rest is for the other engine."""
@@ -248,7 +244,7 @@ class _Steered:
     async def __aiter__(self) -> AsyncIterator[Piece]:
         while True:
             async for piece in self._inner:
-                self.cached_tokens = self._inner.cached_tokens if self._base is None else self.cached_tokens
+                self.cached_tokens = max(self.cached_tokens, self._inner.cached_tokens)
                 self._said.append(piece.text)
                 self._made += piece.tokens
                 if piece.finish:
@@ -261,7 +257,7 @@ class _Steered:
             if most is not None and self._made >= most:
                 yield Piece("", 0, "length")
                 return
-            self._inner, self._base = await self._of.moved(self._asked, self._prompt, "".join(self._said), self._made)
+            self._inner = await self._of.moved(self._asked, self._prompt, "".join(self._said), self._made)
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -1,38 +1,47 @@
-"""A model on this machine's CPU by OpenVINO GenAI, as a back end: all answers of a step are computed in one batch."""
+"""A model on this machine's CPU by OpenVINO GenAI, as a back end: all answers of a step are computed in one batch.
+
+The engine has a process of its own (``genai_child``), which this one speaks with.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import importlib
+import contextlib
+import json
 import math
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import Future
+from itertools import count
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from windtunnel.errors import UnsupportedError
 from windtunnel.serve.api.asked import Asked, Prompt
-from windtunnel.serve.api.backend import Generation, Model, Piece
+from windtunnel.serve.api.backend import Model, Piece
 from windtunnel.serve.api.refusal import RefusedError, overloaded, too_long
 from windtunnel.serve.engine.genai_wanted import refuse_unserved, wanted
 from windtunnel.serve.engine.llama_server import Size
 from windtunnel.serve.engine.text import Spelling
 
 RETRY_S = 1.0
-BATCH_TOKENS = 2048
-"""Of prompts, that one step takes in: a client that leaves is noticed between two."""
 GIB = 1024**3
+_RUN = "import sys; sys.path.append(sys.argv[1]); from windtunnel.serve.engine.genai_child import main; main()"
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 class GenaiBackend:
-    """One model.
+    """One model, which begins to load.
 
     path: a GGUF file or a folder in OpenVINO's form. kv_bytes: of a token over all layers, None where it is not known. spell:
-    token -> its bytes, the engine's own (slower) where there is none. Raises UnsupportedError where OpenVINO does not take the
-    model.
+    token -> its bytes, the engine's own where there is none. ready: done once it has loaded; it holds UnsupportedError where
+    OpenVINO does not take the model.
     """
 
     def __init__(
@@ -46,128 +55,118 @@ class GenaiBackend:
         spell: Callable[[int], bytes] | None = None,
         template: str = "",
     ) -> None:
-        self._genai: Any = importlib.import_module("openvino_genai")
-        self._openvino: Any = importlib.import_module("openvino")
-        self._numpy: Any = importlib.import_module("numpy")
-        config = self._genai.SchedulerConfig()
-        config.max_num_batched_tokens, config.max_num_seqs = BATCH_TOKENS, size.parallel
-        config.enable_prefix_caching = True
-        config.cache_size = max(1, math.ceil(size.parallel * size.context * (kv_bytes or 0.0) / GIB))
-        options = {"INFERENCE_NUM_THREADS": size.threads} if size.threads else {}
-        try:
-            self._pipeline: Any = self._genai.ContinuousBatchingPipeline(str(path), config, "CPU", options)
-            self._tokenizer: Any = self._pipeline.get_tokenizer()
-        except RuntimeError as error:
-            reason = next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "it says no reason")
-            raise UnsupportedError(f"OpenVINO GenAI does not take {path}: {reason[:300]}") from None
-        self.size, self._waiting, self._template = size, waiting, template
-        self._spell = spell or self._decoded
+        self.size, self._path, self._waiting = size, path, waiting
+        self._texts: dict[int, bytes] = {}
+        self._spell = spell or (lambda token: self._texts.get(token, b""))
         self._models = (Model(name, int(time.time()), "windtunnel", size.context),)
-        self._answers: set[_Answer] = set()
-        self._new: deque[_Answer] = deque()
-        self._work = threading.Condition()
+        self._answers: dict[int, _Answer] = {}
+        self._numbers = count()
         self.closed = False
-        self._ended: Future[None] = Future()
-        self._number = 0
-        threading.Thread(target=self._run, name="openvino", daemon=True).start()
+        self._ended = ""
+        self.ready: Future[None] = Future()
+        self.ready.set_running_or_notify_cancel()  # who waits for it and leaves does not end it
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _RUN, str(_ROOT)],  # -P: whatever lies where it is started is no package
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is this process's to hear: answers under way are ended first
+        )
+        self._lines: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
+        threading.Thread(target=self._write, name="to openvino", daemon=True).start()
+        threading.Thread(target=self._hear, name="from openvino", daemon=True).start()
+        load = {"path": str(path), "parallel": size.parallel, "context": size.context, "threads": size.threads}
+        cache_gib = max(1, math.ceil(size.parallel * size.context * (kv_bytes or 0.0) / GIB))
+        self._lines.put({**load, "cache_gib": cache_gib, "template": template, "spelled": spell is None})
 
     def models(self) -> tuple[Model, ...]:
         return self._models
 
     def ill(self) -> str:
-        if self._ended.done() and not self.closed:
-            return "OpenVINO GenAI has ended; the log says why"
-        return "the endpoint is closing" if self.closed else ""
+        return "the endpoint is closing" if self.closed else self._ended
 
-    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> Generation:
+    async def generate(self, asked: Asked, prompt: Prompt, choice: int = 0) -> _Answer:
         refuse_unserved(asked)
         if len(self._answers) >= self.size.parallel + self._waiting:
             raise overloaded(f"{self._waiting} requests wait already for one of the {self.size.parallel} places", RETRY_S)
-        return self.begin(asked, self.ids(asked, prompt))
+        return await self.follow(asked, prompt)
 
-    def ids(self, asked: Asked, prompt: Prompt) -> Any:
-        """The prompt's tokens, as an array of one row. Raises RefusedError for a chat that the template does not take."""
-        if prompt.ids:
-            return self._numpy.array([prompt.ids], dtype=self._numpy.int64)
-        text = prompt.text
-        if asked.chat:
-            try:
-                text = self._tokenizer.apply_chat_template(_history(asked), True, self._template)
-            except (RuntimeError, TypeError) as error:
-                raise RefusedError(
-                    f"the model's chat template does not take the messages: {error}"[:500], param="messages"
-                ) from None
-        return self._tokenizer.encode(text, add_special_tokens=not asked.chat).input_ids.data.copy()
-
-    def followed(self, ids: Any, said: str) -> Any:
-        """The tokens, and after them those of the text."""
-        more = self._tokenizer.encode(said, add_special_tokens=False).input_ids.data if said else None
-        return ids if more is None else self._numpy.concatenate([ids, more], axis=1)
-
-    def begin(self, asked: Asked, ids: Any) -> _Answer:
-        """An answer to the tokens. Raises RefusedError where they are too many."""
+    async def follow(self, asked: Asked, prompt: Prompt, said: str = "", made: int = 0) -> _Answer:
+        """An answer of which somebody has said so much already, in so many tokens. Raises RefusedError where the prompt is too
+        long, and for a chat that the template does not take."""
         if self.ill():
             raise overloaded(self.ill())
-        tokens, answer, room = int(ids.shape[-1]), asked.most_tokens or 1, self.size.context
-        if tokens + answer > room:
-            raise too_long(tokens, answer, room, "messages" if asked.chat else "prompt")
-        config = self._genai.GenerationConfig(**wanted(asked, asked.most_tokens or room - tokens))
-        config.set_eos_token_id(self._tokenizer.get_eos_token_id())
-        found = _Answer(self, asked, ids, config, Spelling(self._spell, asked.stop), asyncio.get_running_loop())
-        self._answers.add(found)
-        with self._work:
-            self._new.append(found)
-            self._work.notify()
-        return found
-
-    def leave(self, answer: _Answer) -> None:
-        """Nobody waits for the answer any more."""
-        self._answers.discard(answer)
-
-    def _decoded(self, token: int) -> bytes:
-        return str(self._tokenizer.decode([token])).encode()
-
-    def _run(self) -> None:
-        """The engine's thread: a step computes one token of each answer, or takes prompts in."""
-        running: list[_Answer] = []
+        number = next(self._numbers)
+        line = {"ask": number, "config": wanted(asked)}
+        lengths = {"most": asked.most_tokens, "least": asked.least_tokens, "said": said, "made": made}
+        answer = self._answers[number] = _Answer(self, number, asked, Spelling(self._spell, asked.stop))
+        self._lines.put({**line, **lengths, **_told(asked, prompt)})
         try:
-            while not self.closed:
-                with self._work:
-                    while not (self.closed or self._new or running):
-                        self._work.wait()
-                    new, self._new = self._new, deque()
-                for answer in new:
-                    if not answer.left:
-                        answer.start(self._pipeline, self._openvino, self._number)
-                        self._number += 1
-                        running.append(answer)
-                if running and self._pipeline.has_non_finished_requests():
-                    self._pipeline.step()
-                running = [answer for answer in running if answer.follow()]
-                self._tell()
-            self._ended.set_result(None)
-        except BaseException as error:
-            self._ended.set_exception(error)
-            for answer in list(self._answers):  # nobody makes the rest of them
-                answer.news.append(RefusedError("OpenVINO GenAI has ended", status=500, kind="server_error"))
-            self._tell()
+            if self.ill():  # since a moment ago, and nobody tells this answer
+                raise overloaded(self.ill())
+            await answer.taken()
+        except BaseException:
+            await answer.aclose()
             raise
+        return answer
 
-    def _tell(self) -> None:
-        """From the engine's thread: wakes whoever has something to read. The loop adds and drops answers meanwhile, so a copy
-        is gone through: making it is one step, which no other thread comes between."""
-        for loop in {answer.loop for answer in list(self._answers) if answer.news}:
-            loop.call_soon_threadsafe(self._deliver)
+    def leave(self, number: int, *, over: bool) -> None:
+        """Nobody waits for the answer any more."""
+        if self._answers.pop(number, None) is not None and not over:
+            self._lines.put({"leave": number})
 
-    def _deliver(self) -> None:
-        for answer in list(self._answers):
-            if answer.news:
-                answer.ready.set()
+    def _write(self) -> None:
+        """A thread's: a pipe may take its time."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # it has ended, which the other thread hears
+            while (line := self._lines.get()) is not None:
+                self._process.stdin.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+                self._process.stdin.flush()
+
+    def _hear(self) -> None:
+        """A thread's: what the process says, until it ends."""
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                if line.endswith(b"\n"):  # else it was ended in its midst
+                    self._heard(json.loads(line))
+        finally:
+            how = _end_of(self._process.wait())
+            self._ended = f"OpenVINO GenAI has ended {how}"
+            self._lines.put(None)
+            if not self.ready.done():
+                self.ready.set_exception(UnsupportedError(f"OpenVINO GenAI ended {how} while it loaded {self._path}"))
+            closing = overloaded("the endpoint is closing")
+            died = RefusedError(self._ended, status=500, kind="server_error")
+            self._tell([(answer, closing if self.closed else died) for answer in list(self._answers.values())])
+
+    def _heard(self, line: Mapping[str, Any]) -> None:
+        if "made" in line:
+            for token, text in line.get("texts", {}).items():
+                self._texts[int(token)] = text.encode()
+            answers = [(self._answers.get(number), tokens, finish) for number, tokens, finish in line["made"]]
+            self._tell([(answer, answer.made_of(tokens, finish)) for answer, tokens, finish in answers if answer is not None])
+        elif "ready" in line:
+            self.ready.set_result(None)
+        elif "unsupported" in line:
+            self.ready.set_exception(UnsupportedError(f"OpenVINO GenAI does not take {self._path}: {line['unsupported']}"))
+        else:
+            number = line.get("taken", line.get("too_long", line.get("refused")))
+            if answer := self._answers.get(number):
+                self._tell([(answer, answer.told(line, self.size.context))])
+
+    def _tell(self, news: Iterable[tuple[_Answer, Piece | RefusedError | int]]) -> None:
+        """Wakes each loop once for all that there is to read."""
+        of: dict[asyncio.AbstractEventLoop, list[tuple[_Answer, Piece | RefusedError | int]]] = {}
+        for answer, what in news:
+            of.setdefault(answer.loop, []).append((answer, what))
+        for loop, all_of_it in of.items():
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(_deliver, all_of_it)
 
     def gauges(self) -> Iterable[tuple[str, str, float]]:
         """What the engine is at, under vLLM's names."""
-        answers = list(self._answers)
-        running = sum(answer.handle is not None for answer in answers)
+        answers = list(self._answers.values())
+        running = min(self.size.parallel, sum(answer.prompt_tokens > 0 for answer in answers))
         yield "vllm:num_requests_running", "Requests that run", running
         yield "vllm:num_requests_waiting", "Requests that wait", len(answers) - running
         used = sum(answer.prompt_tokens + answer.made for answer in answers) / (self.size.parallel * self.size.context)
@@ -175,62 +174,50 @@ class GenaiBackend:
 
     async def close(self) -> None:
         self.closed = True
-        with self._work:
-            self._work.notify()
-        await asyncio.to_thread(self._ended.exception)
-        for answer in list(self._answers):
-            answer.fail(overloaded("the endpoint is closing"))
+        self._process.kill()  # it keeps nothing
+        await asyncio.to_thread(self._process.wait)
 
 
 class _Answer:
-    """One answer on its way. Its engine's thread appends, its loop takes."""
+    """One answer on its way."""
 
-    def __init__(
-        self, of: GenaiBackend, asked: Asked, ids: Any, config: Any, spelling: Spelling, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.prompt_tokens, self.cached_tokens, self.made = int(ids.shape[-1]), 0, 0
-        self.loop, self.ready = loop, asyncio.Event()
-        self.news: deque[Piece | RefusedError] = deque()
-        self.left = False
-        self.handle: Any = None
-        self._of, self._ids, self._config, self._spelling = of, ids, config, spelling
+    def __init__(self, of: GenaiBackend, number: int, asked: Asked, spelling: Spelling) -> None:
+        self.prompt_tokens, self.cached_tokens, self.made = 0, 0, 0
+        self.loop, self.ready = asyncio.get_running_loop(), asyncio.Event()
+        self.news: deque[Piece | RefusedError | int] = deque()
+        self._of, self._number, self._asked, self._spelling = of, number, asked, spelling
+        self._over = False
 
-    def start(self, pipeline: Any, openvino: Any, number: int) -> None:
-        try:
-            self.handle = pipeline.add_request(number, openvino.Tensor(self._ids), self._config)
-        except (RuntimeError, TypeError, ValueError) as error:
-            self.news.append(RefusedError((str(error).splitlines() or ["OpenVINO GenAI does not take the request"])[-1][:500]))
+    def told(self, line: Mapping[str, Any], context: int) -> RefusedError | int:
+        """Tokens of its prompt, or why there will be no answer."""
+        if "taken" in line:
+            return int(line["tokens"])
+        self._over = True
+        if "too_long" in line:
+            param = "messages" if self._asked.chat else "prompt"
+            return too_long(line["tokens"], self._asked.most_tokens or 1, context, param)
+        return RefusedError(line["why"][:500], param=line.get("param"))
 
-    def follow(self) -> bool:
-        """After a step: takes what there is. False once the answer is over."""
-        if self.handle is None:
-            return False
-        if self.left:
-            self.handle.cancel()
-            return False
-        tokens: list[int] = []
-        finish = ""
-        while self.handle.can_read():
-            for output in self.handle.read().values():
-                tokens += output.generated_ids
-                finish = _FINISH.get(output.finish_reason.name, "")
-        over = finish or self.handle.get_status().name != "RUNNING"
-        if not tokens and not over:
-            return True
+    def made_of(self, tokens: list[int], finish: str) -> Piece:
+        """What the tokens say."""
         self.made += len(tokens)
         text = self._spelling.add(tokens)
         if self._spelling.stopped:
-            self.handle.cancel()
-            finish, over = "stop", True
-        if over:
-            self.news.append(Piece(text + self._spelling.end(), len(tokens), finish or "length"))
-            return False
-        self.news.append(Piece(text, len(tokens)))
-        return True
+            finish = "stop"
+        elif finish:
+            self._over = True
+        return Piece(text + self._spelling.end() if finish else text, len(tokens), finish)
 
-    def fail(self, error: RefusedError) -> None:
-        self.news.append(error)
-        self.ready.set()
+    async def taken(self) -> None:
+        """Returns once the engine has its prompt. Raises RefusedError where it does not take it."""
+        await self.ready.wait()
+        first = self.news.popleft()
+        if isinstance(first, RefusedError):
+            raise first
+        assert isinstance(first, int)
+        self.prompt_tokens = first
+        if not self.news:
+            self.ready.clear()
 
     async def __aiter__(self) -> AsyncIterator[Piece]:
         while True:
@@ -241,6 +228,7 @@ class _Answer:
                 piece = self.news.popleft()
                 if isinstance(piece, RefusedError):
                     raise piece
+                assert isinstance(piece, Piece)
                 text, tokens, finish = text + piece.text, tokens + piece.tokens, piece.finish
             if text or tokens or finish:
                 yield Piece(text, tokens, finish)
@@ -248,19 +236,34 @@ class _Answer:
                 return
 
     async def aclose(self) -> None:
-        self.left = True
-        self._of.leave(self)
+        self._of.leave(self._number, over=self._over)
 
 
-_FINISH = {"STOP": "stop", "LENGTH": "length"}
+def _end_of(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"with status {status}"
+    with contextlib.suppress(ValueError):
+        return f"by {signal.Signals(-status).name}" + (", as where memory runs out" if status == -9 else "")
+    return f"by signal {-status}"
 
 
-def _history(asked: Asked) -> list[dict[str, Any]]:
-    """The messages, with parts of text put together."""
+def _deliver(news: Iterable[tuple[_Answer, Piece | RefusedError | int]]) -> None:
+    for answer, what in news:
+        answer.news.append(what)
+        answer.ready.set()
+
+
+def _told(asked: Asked, prompt: Prompt) -> Mapping[str, Any]:
+    """The prompt, as the engine is told it: tokens, text, or a chat, of which parts of text are put together."""
+    if prompt.ids:
+        return {"ids": list(prompt.ids)}
+    if not asked.chat:
+        return {"text": prompt.text}
     history = []
     for message in asked.body["messages"]:
         content = message.get("content")
         if isinstance(content, list):
             content = "\n".join(part["text"] for part in content)
         history.append({**message, "content": content or ""})
-    return history
+    return {"history": history}

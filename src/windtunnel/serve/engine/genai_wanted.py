@@ -60,13 +60,11 @@ def refuse_unserved(asked: Asked) -> None:
         raise RefusedError(f"'{field}' is not served by OpenVINO GenAI here; llama.cpp serves it from a GGUF file", param=field)
 
 
-def wanted(asked: Asked, most_tokens: int) -> dict[str, Any]:
-    """The fields of a GenerationConfig. Raises RefusedError for numbers that are none or out of their range."""
+def wanted(asked: Asked) -> dict[str, Any]:
+    """The fields of a GenerationConfig but the lengths. Raises RefusedError for numbers that are none or out of their range."""
     said = {name: _number(asked, name) for name in _NUMBERS}
     temperature = TEMPERATURE if said["temperature"] is None else said["temperature"]
-    found: dict[str, Any] = {"max_new_tokens": most_tokens, "ignore_eos": asked.ignore_end, "do_sample": temperature > 0}
-    if asked.least_tokens:
-        found["min_new_tokens"] = asked.least_tokens
+    found: dict[str, Any] = {"ignore_eos": asked.ignore_end, "do_sample": temperature > 0}
     if temperature > 0:
         found["temperature"] = temperature
         found["top_p"] = TOP_P if said["top_p"] is None else max(said["top_p"], LEAST_TOP_P)

@@ -174,7 +174,8 @@ class _Answer:
         self.prompt_tokens = self._estimate  # llama.cpp counts them for a client that stays to the end
         try:
             server.ask(body, self._heard, chat=self._chat)
-            self._keep(self._reader.end())
+            if not self.left:  # else it was cut short: that is no end, and an answer that moves goes on
+                self._keep(self._reader.end())
         except (ValueError, RuntimeError) as error:  # what a template or a grammar does not take
             self._refuse(RefusedError(_first_line(error)))
         except Exception:  # nobody else would hear of it, and the client would wait for ever

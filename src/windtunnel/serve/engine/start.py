@@ -44,14 +44,13 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Started:
     """A back end that answers. told: what it is, for one line; join: called once in the loop that serves, where it is there;
-    notes: what a user has to know of it, a line each; loading: whether a thread loads still, in whose midst Python cannot end."""
+    notes: what a user has to know of it, a line each."""
 
     backend: Backend
     gauges: Gauges
     told: str
     join: Callable[[], object] | None = None
     notes: tuple[str, ...] = ()
-    loading: Callable[[], bool] = lambda: False
 
     def app(self) -> web.Application:
         """The API over the back end, which is joined where it begins to serve."""
@@ -74,6 +73,7 @@ def start(weights: Weights, engine: str, wanted: Wanted, tell: Callable[[str], N
     cut = f"on {size.threads} {'cores' if size.threads != 1 else 'core'}: {size.parallel} x {size.context:,} tokens"
     if engine == GENAI:
         genai = _genai(weights, head, size, wanted)
+        genai.ready.result()
         return Started(genai, genai.gauges, f"OpenVINO GenAI {cut}")
     if engine not in (LLAMA, BOTH):
         raise UnsupportedError(f"{engine} runs in a process of its own")
@@ -85,9 +85,7 @@ def start(weights: Weights, engine: str, wanted: Wanted, tell: Callable[[str], N
     from windtunnel.serve.engine.both import BothBackend
 
     both = BothBackend(llama, lambda: _genai(weights, head, size, wanted), tell)
-    return Started(
-        both, both.gauges, f"llama.cpp {cut}; OpenVINO GenAI joins when it has loaded", both.start, loading=both.loading
-    )
+    return Started(both, both.gauges, f"llama.cpp {cut}; OpenVINO GenAI joins when it has loaded", both.start)
 
 
 def _size(weights: Weights, head: Head | None, wanted: Wanted) -> Size:

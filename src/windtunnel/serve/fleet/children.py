@@ -35,8 +35,8 @@ def arguments(entry: BackendEntry) -> tuple[str, ...]:
 
 
 def command(entry: BackendEntry, port: int, python: str = sys.executable) -> tuple[str, ...]:
-    """What serves the back end on a port of loopback."""
-    return (python, "-m", "windtunnel", "serve", *arguments(entry), "--host", HOST, "--port", str(port))
+    """What serves the back end on a port of loopback. -P: whatever lies where the fleet is started is no package."""
+    return (python, "-P", "-m", "windtunnel", "serve", *arguments(entry), "--host", HOST, "--port", str(port))
 
 
 class Children:

@@ -12,12 +12,26 @@ from windtunnel.catalog.engine import version_key
 from windtunnel.catalog.stack import Stack
 from windtunnel.serve.process.interpreter import SGLANG_PLATFORMS, Interpreter
 from windtunnel.serve.process.launch import HOST, Launch, Wish, environment, only_platform
+from windtunnel.serve.process.reserved import HTTP, KEY, LISTENS, MODEL, TLS, check_flags, says
 
 ENGINE = "sglang"
 ATTN_DP_SINCE = "0.5.23"
 """Where --attn-dp-size was seen first; before it, attention is cut with --dp-size and --enable-dp-attention."""
 DEVICES = ("cuda", "xpu", "hpu", "npu", "cpu", "musa")
 """What --device takes."""
+RESERVED = {
+    **dict.fromkeys(("--host", "--port"), LISTENS),
+    **dict.fromkeys(("--smg-grpc-mode", "--grpc-mode", "--encoder-only"), HTTP),
+    **dict.fromkeys(("--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--ssl-keyfile-password", "--enable-ssl-refresh"), TLS),
+    "--api-key": KEY,
+    **dict.fromkeys(("--model-path", "--model"), MODEL),
+    "--served-model-name": says("--name"),
+    **dict.fromkeys(("--tp-size", "--tensor-parallel-size"), says("--tp")),
+    **dict.fromkeys(("--pp-size", "--pipeline-parallel-size"), says("--pp")),
+    **dict.fromkeys(("--dp-size", "--data-parallel-size", "--attn-dp-size", "--attention-data-parallel-size"), says("--dp")),
+    **dict.fromkeys(("--ep-size", "--ep", "--expert-parallel-size"), says("--ep")),
+}
+"""Flags that are not passed on, and what does it in their place."""
 
 
 def launch(
@@ -25,8 +39,12 @@ def launch(
 ) -> Launch:
     """own: the user's environment; experts: the model has some, so that data-parallel groups share them.
 
-    Raises InvalidInputError where more than one outside platform is installed and none is chosen.
+    Raises InvalidInputError where more than one outside platform is installed and none is chosen, and for flags of the user's
+    that are not passed on.
     """
+    twice = {"--context-length": says("--context")} if wish.context else {}
+    twice |= {"--max-running-requests": says("--parallel")} if wish.running else {}
+    check_flags(wish.flags, RESERVED | twice)
     made = environment(stack, ENGINE, wish, own)
     said = own.get("SGLANG_PLATFORM", "")
     only_platform(python, SGLANG_PLATFORMS, "", (said,) if said else (), "SGLANG_PLATFORM", "SGLang")

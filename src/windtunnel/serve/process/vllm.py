@@ -4,7 +4,8 @@ A plugin adds a platform and no flags. vLLM loads every platform that is install
 so ``VLLM_PLUGINS`` leaves one; since it filters plugins of every kind, it names all others that are installed too.
 
 **Source:** vllm 0.33.0: engine/arg_utils.py, entrypoints/cli/serve.py (flags), plugins/__init__.py and platforms/__init__.py
-(plugins), envs.py (variables), entrypoints/serve/instrumentator/health.py; vllm-ascend 0.23.0, platform.py.
+(plugins), envs.py (variables), entrypoints/serve/instrumentator/health.py; vllm 0.32.0: entrypoints/launchers/cli_args.py
+(flags that are not passed on); vllm-ascend 0.23.0, platform.py.
 """
 
 from __future__ import annotations
@@ -15,12 +16,26 @@ from windtunnel.catalog.stack import Stack, stacks
 from windtunnel.errors import InvalidInputError
 from windtunnel.serve.process.interpreter import PLATFORMS, Interpreter
 from windtunnel.serve.process.launch import HOST, Launch, Wish, environment, only_platform
+from windtunnel.serve.process.reserved import HTTP, KEY, LISTENS, MODEL, TLS, check_flags, says
 
 ENGINE = "vllm"
 OPT_IN = "vllm.endpoint_plugins"
 """Plugins that add routes, and are loaded only where they are named: naming what is installed must not let them in."""
 NOT_PASSED = ("VLLM_API_KEY", "VLLM_PORT")
 """The user's key would shut out whoever stands before it; in Kubernetes, the port is what the name of a service makes it."""
+RESERVED = {
+    **dict.fromkeys(("--host", "--port", "--uds"), LISTENS),
+    **dict.fromkeys(("--grpc", "--headless", "--tokens-only"), HTTP),
+    **dict.fromkeys(("--ssl-keyfile", "--ssl-certfile", "--ssl-ca-certs", "--ssl-cert-reqs", "--enable-ssl-refresh"), TLS),
+    "--api-key": KEY,
+    "--model": MODEL,
+    "--served-model-name": says("--name"),
+    **dict.fromkeys(("--tensor-parallel-size", "-tp"), says("--tp")),
+    **dict.fromkeys(("--pipeline-parallel-size", "-pp"), says("--pp")),
+    **dict.fromkeys(("--data-parallel-size", "-dp"), says("--dp")),
+    **dict.fromkeys(("--enable-expert-parallel", "-ep"), says("--ep")),
+}
+"""Flags that are not passed on, and what does it in their place."""
 
 CPU_BUILD = "vLLM's builds for CPUs have 'cpu' in their version (vllm 0.33.0, platforms/__init__.py)"
 
@@ -43,8 +58,12 @@ def launch(
     """engine: ``vllm``, or the package that brings its platform; own: the user's environment; patience_s: for the start; key:
     that it asks for, which goes by the environment, since every user of a machine may read commands.
 
-    Raises InvalidInputError where more than one outside platform is installed and none is chosen.
+    Raises InvalidInputError where more than one outside platform is installed and none is chosen, and for flags of the user's
+    that are not passed on.
     """
+    twice = {"--max-model-len": says("--context")} if wish.context else {}
+    twice |= {"--max-num-seqs": says("--parallel")} if wish.running else {}
+    check_flags(wish.flags, RESERVED | twice)
     made = environment(stack, engine, wish, own)
     for name in NOT_PASSED:
         made.pop(name, None)
