@@ -47,18 +47,16 @@ class Steady:
     """One deployment and one length of request: states by how many requests decode, arrive or are in flight.
 
     role prefill: only first tokens are made, at osl 1; role decode: prompts arrive with their cache filled.
-    prompt_s: by how long a prompt holds up the instance, if it is the only one of its step.
+    prompt_s: by how long a prompt of a full step holds up the instance.
     """
 
     def __init__(self, of: Instance, load: Load, space: Room, prefill: Prompt, role: Role = "both") -> None:
         self.of, self.load, self.role, self.slots = of, load, role, max(space.slots, 1.0)
         self._decoded: dict[float, tuple[StepTime, float]] = {}
-        occupied, own = prefill_times(of, prefill, mixed=role == "both")
-        self._held = Held(0.0, 0.0 if role == "decode" else occupied, own)
-        if role == "both":
-            self._held = held_up(of, load, prefill, self.slots, self.decode(self.slots)[0])
+        self._prompt, self._held = prefill, dict[float, Held]()
         self.together = prefill.together * of.parallel.dp
-        self.prompt_s = occupied = self._held.step_s + self._held.prompt_s
+        occupied, own = prefill_times(of, prefill, mixed=role == "both")
+        self.prompt_s = 0.0 if role == "decode" else occupied
         self.first_s = of.behaviour.fixed_ms * 1e-3 + (0.0 if role == "decode" else max(own, occupied))
 
     def decode(self, running: float) -> tuple[StepTime, float]:
@@ -71,13 +69,23 @@ class Steady:
     def running(self, running: float) -> State:
         """The state in which so many requests decode on average (not for the role prefill)."""
         step = self.decode(running)[1]
-        # a decode step ends running / osl requests, whose successors share the next
-        prompt_s = self._held.prompt_s + self._held.step_s / min(max(running / self.load.osl, 1.0), self.together)
+        prompt_s = self._beside(running)
         cycle = self.load.osl * step + running * prompt_s
         rate = running / cycle
         first = self.first_s + self.of.behaviour.tokens_wait * step + self._wait(rate, prompt_s)
         tpot = cycle / self.load.osl
         return State(rate * (first + cycle), running, rate, rate * prompt_s, first, tpot)
+
+    def _beside(self, running: float) -> float:
+        """Seconds by which each prompt holds up ``running`` requests that decode."""
+        if self.role != "both":
+            return self.prompt_s
+        at = max(running, 1.0)
+        held = self._held.get(at)
+        if held is None:
+            held = self._held[at] = held_up(self.of, self.load, self._prompt, at, self.decode(at)[0])
+        # a decode step ends running / osl requests, whose successors share the next
+        return held.prompt_s + held.step_s / min(max(running / self.load.osl, 1.0), self.together)
 
     def arriving(self, requests_per_s: float, most: float = 0.0) -> State:
         """The state at a rate of arrivals, which must be below what the instance can take; with at most ``most`` requests
