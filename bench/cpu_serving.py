@@ -120,7 +120,8 @@ def _environment() -> dict[str, str]:
     sys.path.insert(0, str(SOURCE))
     from windtunnel.serve.engine.hardware import cores
 
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as pip installs it: compiled
+    kept = dict(os.environ)
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # as pip installs it: compiled
     return {**kept, "PYTHONPATH": str(SOURCE), "PYTHONUNBUFFERED": "1", "CORES": str(cores())}
 
 
