@@ -57,7 +57,8 @@ def let(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     let = tmp_path / "let"
     (tmp_path / "openvino_genai.py").write_text(STAND_IN.format(let=str(let), log=str(tmp_path / "log")))
     (tmp_path / "openvino.py").write_text("Tensor = list")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    before = os.environ.get("PYTHONPATH")  # an empty part of it would be the current folder
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *([before] if before else [])]))
     return let
 
 
