@@ -7,7 +7,7 @@ above the least cost in shares is told with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from windtunnel.plan.fleets.milp.build import Built, build
 from windtunnel.plan.fleets.milp.programme import Solution
@@ -66,7 +66,17 @@ def made_whole(
         if as_bought:
             done.total |= {key: _whole(step, place) for key, place in anew.total.items() if key[1] <= quarter}
         done.units |= {key: _whole(step, place) for key, place in anew.units.items() if key[2] <= quarter}
-    return anew, last, seconds
+    return anew, _without_idle(anew, last), seconds
+
+
+def _without_idle(built: Built, found: Solution) -> Solution:
+    """The solution without instances that serve nothing, which the solver leaves where they cost less than its gap."""
+    values, objective = list(found.values), found.objective
+    for (w, k, _, t), place in built.instances.items():
+        if values[place] and values[built.share[w, k, t]] <= TINY:
+            objective -= built.programme.cost[place] * values[place]
+            values[place] = 0.0
+    return replace(found, values=tuple(values), objective=objective)
 
 
 def _fix(anew: Built, built: Built, found: Solution, done: _Done, quarter: int) -> None:
