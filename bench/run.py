@@ -266,7 +266,7 @@ def served_on_cpu() -> list[Line]:
     for load, elsewhere in cpu_serving.ELSEWHERE.items():
         what = "prefill" if load == "prefill" else f"{load} stream{'s' * (load != '1')}"
         beside = ", ".join(f"{name} {median(figures[load]):,.0f}" for name, figures in found.raw.items())
-        reached = f"{found.ratio(load):.2f}: {median(found.served[load]):,.0f} tokens/s"
+        reached = f"{found.ratio(load):.3f}: {median(found.served[load]):,.0f} tokens/s"
         said = f"here {beside}; {elsewhere}"
         lines.append(Line(f"SmolLM2-135M over HTTP, {what}", ">= 0.95 of the best", reached, said, found.ratio(load) >= 0.95))
     megabytes, seconds = cpu_serving.installed()
