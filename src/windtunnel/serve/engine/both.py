@@ -98,23 +98,17 @@ class BothBackend:
         self.genai = genai
         try:
             ours, theirs = await self._measured(genai)
-        except RefusedError as error:
+            self._tell(
+                f"measured here, llama.cpp and OpenVINO: {ours.prompt:,.0f} and {theirs.prompt:,.0f} tokens/s of a prompt,"
+                f" {ours.alone:.0f} and {theirs.alone:.0f} of an answer alone, {ours.together:.0f} and {theirs.together:.0f} of"
+                f" {TRIAL_STREAMS} together; each request goes to the faster one"
+            )
+            while True:  # a machine that was busy then may not be now
+                await asyncio.sleep(AGAIN_S)
+                if self._asked:
+                    await self._measured(genai)
+        except RefusedError as error:  # it has ended
             self._tell(f"llama.cpp serves alone: {error}")
-            return
-        self._tell(
-            f"measured here, llama.cpp and OpenVINO: {ours.prompt:,.0f} and {theirs.prompt:,.0f} tokens/s of a prompt,"
-            f" {ours.alone:.0f} and {theirs.alone:.0f} of an answer alone, {ours.together:.0f} and {theirs.together:.0f} of"
-            f" {TRIAL_STREAMS} together; each request goes to the faster one"
-        )
-        while True:  # a machine that was busy then may not be now
-            await asyncio.sleep(AGAIN_S)
-            if not self._asked:
-                continue
-            try:
-                await self._measured(genai)
-            except RefusedError as error:  # it has ended since
-                self._tell(f"llama.cpp serves alone: {error}")
-                return
 
     async def _measured(self, genai: GenaiBackend) -> tuple[Speeds, Speeds]:
         """The speeds of the two, as soon as nobody asks for so long. They take turns, and the best of each counts: what else the
@@ -126,9 +120,13 @@ class BothBackend:
             theirs: list[tuple[float, ...]] = []
             begun = time.perf_counter()
             while len(ours) < TURNS and (not ours or time.perf_counter() - begun < TURN_S):
-                ours.append(await self._trial(self.llama))
-                theirs.append(await self._trial(genai))
-            if all(ours) and all(theirs):
+                first = await self._trial(self.llama)
+                second = first and await self._trial(genai)
+                if not second:
+                    break  # whoever came has the cores
+                ours.append(first)
+                theirs.append(second)
+            else:
                 self.speeds, self._asked = (_best(ours), _best(theirs)), False
                 return self.speeds
 
